@@ -1,0 +1,129 @@
+"""Runs inside Pyodide (started by precompile.mjs): compiles the standard library and ``gauge``, and trims the former.
+
+A module is kept for the boot archive when starting Python and importing the package loads it; its whole top-level
+package comes along, because one package cannot be split over two archives. ``encodings`` is the exception: it is
+large, and the playground extends its path.
+"""
+
+import ast
+import base64
+import importlib
+import importlib._bootstrap_external as external
+import io
+import json
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+ARCHIVE = "/lib/python314.zip"
+TIMESTAMP = (2020, 1, 1, 0, 0, 0)
+# Imported inside functions of the standard library or of Pyodide, so a plain import does not show them:
+# codeop and _colorize (tracebacks), encodings.* (zip names, text files), zipfile and shutil (unpacking a wheel).
+ALWAYS = (
+    "_colorize",
+    "codeop",
+    "encodings.ascii",
+    "encodings.cp437",
+    "encodings.idna",
+    "encodings.latin_1",
+    "encodings.utf_8",
+    "json",
+    "linecache",
+    "random",
+    "shutil",
+    "traceback",
+    "zipfile",
+)
+SPLIT = {"encodings"}
+# Large packages that boot loads only in part; the parts that stay are the ones loaded (their submodules do not reach outside).
+NEVER_WHOLE = SPLIT
+
+
+def main(site_packages: str) -> str:
+    os.makedirs("/out", exist_ok=True)
+    kept = kept_modules(site_packages)
+    boot, rest = {}, {}
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        for name in sorted(archive.namelist()):
+            if name.endswith("/"):
+                continue
+            data = archive.read(name)
+            if name.endswith(".py"):
+                target, data = name + "c", bytecode(data, f"{ARCHIVE}/{name}", optimize=2)
+            else:
+                target = name
+            (boot if is_kept(name, kept) else rest)[target] = data
+    write_zip("/out/stdlib.zip", boot)
+    write_zip("/out/stdlib-rest.zip", rest)
+    Path("/out/bytecode.json").write_text(json.dumps(package_bytecode(site_packages)))
+    Path("/out/modules.json").write_text(json.dumps(sorted(kept)))
+    return f"standard library: {len(boot)} files at boot, {len(rest)} for the playground"
+
+
+def kept_modules(site_packages: str) -> set[str]:
+    """Names of standard-library modules loaded by boot, by ``ALWAYS`` and by every import statement in the package."""
+    wanted = set(ALWAYS)
+    for path in Path(site_packages, "gauge").rglob("*.py"):
+        parts = path.relative_to(site_packages).with_suffix("").parts
+        if "embed" in parts or path.name == "__main__.py":
+            continue  # documentation plugins and the command line never run in the browser
+        wanted.add(".".join(parts).removesuffix(".__init__"))
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                wanted.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                wanted.add(node.module)
+    for name in sorted(wanted):
+        importlib.import_module(name)
+    exercise()
+    return {name for name, module in list(sys.modules.items()) if comes_from_archive(module)}
+
+
+def exercise() -> None:
+    """Ask the package the questions that reach its lazily imported parts: an answer and an error."""
+    from gauge import api
+
+    api.answer("{}")
+    api.answer('{"task": "training", "batch_size": "x"}')
+
+
+def comes_from_archive(module: object) -> bool:
+    spec = getattr(module, "__spec__", None)
+    return bool(spec and spec.origin and spec.origin.startswith(ARCHIVE))
+
+
+def is_kept(path: str, kept: set[str]) -> bool:
+    module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    top = module.split(".")[0]
+    if top in NEVER_WHOLE:
+        return module in kept
+    return top in {name.split(".")[0] for name in kept}
+
+
+def bytecode(source: bytes, filename: str, *, optimize: int) -> bytes:
+    """An unchecked-hash .pyc: the archive holds no source to compare it with."""
+    code = compile(source, filename, "exec", dont_inherit=True, optimize=optimize)
+    return bytes(external._code_to_hash_pyc(code, importlib.util.source_hash(source), False))
+
+
+def package_bytecode(site_packages: str) -> dict[str, str]:
+    """Checked-hash .pyc files for ``gauge``, so that a person who edits the installed source is still believed."""
+    found = {}
+    for path in sorted(Path(site_packages, "gauge").rglob("*.py")):
+        source = path.read_bytes()
+        code = compile(source, str(path), "exec", dont_inherit=True, optimize=0)
+        data = external._code_to_hash_pyc(code, importlib.util.source_hash(source), True)
+        cached = path.parent / "__pycache__" / f"{path.stem}.{sys.implementation.cache_tag}.pyc"
+        found[cached.relative_to(site_packages).as_posix()] = base64.b64encode(data).decode()
+    return found
+
+
+def write_zip(target: str, files: dict[str, bytes]) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, TIMESTAMP)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, files[name], compresslevel=9)
+    Path(target).write_bytes(buffer.getvalue())

@@ -1,0 +1,165 @@
+// The Python engine: a module worker that boots Pyodide with the precompiled standard library, unpacks our wheel and
+// answers {id, name, text} with {id, text} or {id, error}. Starts by itself; reports {type: 'stage' | 'ready' | 'failed'}.
+//
+// All files are fetched at once. After a normal start it may keep a memory snapshot, with which the next start skips
+// Python's own start-up; whenever that snapshot is missing, stale or broken, the normal start runs.
+import {assets} from './assets.js';
+import {readSnapshot, dropSnapshot, keepSnapshot} from './snapshot.js';
+
+const at = (path) => new URL(path, import.meta.url).href;
+const PYODIDE = at(assets.pyodide);
+const STDLIB = at(assets.python + 'stdlib.zip');
+const WHEEL = at(assets.python + assets.wheel);
+const WASM = PYODIDE + 'pyodide.asm.wasm';
+
+const DOOR = `
+import sys
+
+def _door():
+    import gauge.api
+    try:
+        import gauge.view.page as page
+    except ImportError:
+        page = None
+    def ask(name, text):
+        if name == "answer":
+            return gauge.api.answer(text)
+        function = None if name.startswith("_") else getattr(page, name, None)
+        if getattr(function, "__module__", "") != "gauge.view.page":
+            raise LookupError(f"the engine has no question named {name}")
+        return function(text)
+    return ask
+
+_door()
+`;
+
+const questions = []; // asked before Python is ready
+let door = null;
+
+self.onmessage = ({data}) => {
+  if (door) answer(data);
+  else questions.push(data);
+};
+
+function answer({id, name, text}) {
+  try {
+    self.postMessage({id, text: door(name, text)});
+  } catch (error) {
+    self.postMessage({id, error: lastLine(error)});
+  }
+}
+
+/** Python's tracebacks end with the line a person can use. */
+function lastLine(error) {
+  return String(error?.message ?? error).trim().split('\n').pop();
+}
+
+// Downloads -----------------------------------------------------------------------------------------------------------
+
+const progress = {loaded: 0, total: 0, told: 0};
+const inFlight = new Map();
+
+/** Starts a download and counts its bytes (as sent) for the progress line. */
+function download(url) {
+  const [raw, sent] = Object.entries(assets.sizes).find(([name]) => url.endsWith(name))?.[1] ?? [0, 0];
+  progress.total += sent;
+  const response = fetch(url).then((found) => {
+    if (!found.ok) throw new Error(`${new URL(url).pathname} could not be fetched (status ${found.status})`);
+    if (raw) count(found.clone(), raw, sent);
+    return found;
+  });
+  response.catch(() => {});
+  inFlight.set(url, response);
+  return response;
+}
+
+async function count(response, raw, sent) {
+  try {
+    const reader = response.body.getReader();
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+      progress.loaded += (chunk.value.length / raw) * sent;
+      tellProgress();
+    }
+  } catch {
+    // The other half of the response reports the failure.
+  }
+}
+
+function tellProgress() {
+  if (door || performance.now() - progress.told < 100) return;
+  progress.told = performance.now();
+  self.postMessage({type: 'stage', stage: 'download', loaded: Math.round(progress.loaded), total: progress.total});
+}
+
+/** Pyodide fetches its own files: hand it the downloads already under way, once each. */
+const plainFetch = self.fetch.bind(self);
+function handOver() {
+  self.fetch = (resource, options) => {
+    const url = String(resource?.url ?? resource);
+    const found = inFlight.get(new URL(url, PYODIDE).href);
+    if (!found) return plainFetch(resource, options);
+    inFlight.delete(new URL(url, PYODIDE).href);
+    return found;
+  };
+}
+
+// Boot ----------------------------------------------------------------------------------------------------------------
+
+async function boot() {
+  self.postMessage({type: 'stage', stage: 'download', loaded: 0, total: assets.bytes});
+  const snapshot = readSnapshot(assets);
+  download(WASM);
+  download(STDLIB);
+  const wheel = download(WHEEL);
+  const script = import(PYODIDE + 'pyodide.asm.mjs');
+  script.catch(() => {});
+  const {loadPyodide} = await import(PYODIDE + 'pyodide.mjs');
+  handOver();
+  const memory = await snapshot;
+  if (memory) {
+    try {
+      return await restore(loadPyodide, memory);
+    } catch (error) {
+      console.warn(`The saved start could not be used (${lastLine(error)}); starting normally.`);
+      await dropSnapshot();
+    }
+  }
+  return start(loadPyodide, wheel);
+}
+
+function settings(more) {
+  return {
+    indexURL: PYODIDE,
+    stdLibURL: STDLIB,
+    lockFileContents: JSON.stringify(assets.lock),
+    packageBaseUrl: PYODIDE,
+    ...more,
+  };
+}
+
+async function start(loadPyodide, wheel) {
+  self.postMessage({type: 'stage', stage: 'start', loaded: progress.total, total: progress.total});
+  const python = await loadPyodide(settings({_makeSnapshot: true}));
+  self.postMessage({type: 'stage', stage: 'package', loaded: progress.total, total: progress.total});
+  const archive = await (await wheel).arrayBuffer();
+  python.unpackArchive(archive, 'wheel', {extractDir: '/lib/python3.14/site-packages'});
+  python.runPython('import importlib; importlib.invalidate_caches(); import gauge.api, gauge.view.page');
+  keepSnapshot(assets, python);
+  return {python, snapshot: false};
+}
+
+async function restore(loadPyodide, memory) {
+  self.postMessage({type: 'stage', stage: 'start', loaded: progress.total, total: progress.total, fromCache: true});
+  const python = await loadPyodide(settings({_loadSnapshot: memory}));
+  return {python, snapshot: true};
+}
+
+try {
+  const {python, snapshot} = await boot();
+  const ask = python.runPython(DOOR);
+  door = (name, text) => ask(name, text);
+  self.postMessage({type: 'ready', snapshot});
+  for (const question of questions.splice(0)) answer(question);
+} catch (error) {
+  self.postMessage({type: 'failed', message: lastLine(error)});
+}

@@ -1,0 +1,100 @@
+"""What every browser test may use: servers over dist/, the watch over a context, waiting for a live answer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import BrowserContext, Page
+
+ROOT = Path(__file__).resolve().parents[2]
+DIST = ROOT / "dist"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+LIVE = 120_000  # milliseconds that a cold start may take on a busy machine
+
+# Reported before any script of the page runs; read back at the end of the test.
+WATCH = """
+window.__violations = [];
+document.addEventListener('securitypolicyviolation', (event) =>
+  window.__violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
+"""
+
+
+@dataclass
+class Site:
+    """A running server over a folder; `stop` kills it, as a truthful offline test must."""
+
+    url: str
+    process: subprocess.Popen[str]
+    log: Path | None = None
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def requests(self) -> list[tuple[int, int, str]]:
+        """Status, bytes sent and path of every request so far."""
+        if not self.log or not self.log.exists():
+            return []
+        rows = (line.split(" ", 2) for line in self.log.read_text().splitlines())
+        return [(int(status), int(sent), path) for status, sent, path in rows]
+
+
+def serve(folder: Path = DIST, *words: str, log: Path | None = None) -> Site:
+    """Start a server of our own on a free port."""
+    command = [sys.executable, str(ROOT / "site/tools/serve.py"), str(folder), "--port", "0", *words]
+    if log:
+        command += ["--log", str(log)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    assert url.startswith("http://"), "the server did not start"
+    return Site(url, process, log)
+
+
+@dataclass
+class Watched:
+    """What a context's pages did that they must not do."""
+
+    foreign: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
+    origins: set[str] = field(default_factory=set)
+
+    def add(self, page: Page) -> None:
+        self.pages.append(page)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def see(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https", "ws", "wss"} and f"{parts.scheme}://{parts.netloc}" not in self.origins:
+            self.foreign.append(url)
+
+    def violations(self) -> list[str]:
+        found: list[str] = []
+        for page in self.pages:
+            if page.is_closed():
+                continue
+            for frame in page.frames:
+                found += frame.evaluate("() => window.__violations ?? []")
+        return found
+
+
+OpenContext = Callable[..., BrowserContext]
+
+
+def wait_live(page: Page, timeout: float = LIVE) -> None:
+    """Until the calculator's answer is computed by Python in the browser."""
+    page.locator('#answer[data-state="live"]').wait_for(timeout=timeout)
