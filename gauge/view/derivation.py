@@ -1,0 +1,88 @@
+"""A row's arithmetic: symbols, the same with values, the result, one sentence why, how sure, and where it comes
+from.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gauge.tensor import GLOSSARY, Dim
+from gauge.view.figures import exact
+from gauge.view.html import Markup, join, tag
+from gauge.view.reading import Reading, Row
+
+CERTAINTY = {
+    "exact": "counted from shapes; no assumption",
+    "policy": "follows what this version of the software does",
+    "measured": "a measured constant with a range",
+}
+
+_GLOSSARY = {str(dim): text for dim, text in GLOSSARY.items()}
+_WORDS = re.compile("|".join(sorted(map(re.escape, map(str, Dim)), key=len, reverse=True)) or "$^")
+
+
+def derivation(reading: Reading, row: Row) -> Markup:
+    """The disclosure under a row: closed it shows the substituted line, open it shows every step."""
+    item = row.item
+    line = str(item.get("substituted") or item.get("symbols") or "")
+    return tag(
+        "details",
+        tag("summary", tag("span", "= ", line or item.get("why") or "a constant", class_="line")),
+        tag("div", steps(reading, row), class_="steps"),
+        class_="math",
+    )
+
+
+def steps(reading: Reading, row: Row) -> Markup:
+    """Symbols, values, result, reason, certainty and source."""
+    item = row.item
+    lines = [("", symbols(str(item.get("symbols") or ""))), ("=", str(item.get("substituted") or ""))]
+    result = f"{exact(row.size)} = {reading.scale.text(row.steps)}"
+    return join(
+        tag(
+            "p",
+            [[tag("span", mark, class_="eq"), tag("span", text), tag("br")] for mark, text in lines if text],
+            tag("span", "=", class_="eq"),
+            tag("b", result),
+            class_="sum",
+        ),
+        tag("p", str(item.get("why") or ""), class_="why"),
+        tag("p", certainty(reading, row), " ", source(str(item.get("source") or "")), class_="sure"),
+    )
+
+
+def certainty(reading: Reading, row: Row) -> Markup:
+    """How sure, in a word and what the word means, with the range where there is one."""
+    word = str(row.item.get("certainty") or "")
+    scale, low, high = reading.scale, int(row.item.get("low") or row.size), int(row.item.get("high") or row.size)
+    span = f" {scale.text(scale.down(low))} to {scale.text(scale.up(high))}." if low < high else ""
+    return join(tag("b", word.capitalize()), f": {CERTAINTY.get(word, '')}.", span)
+
+
+def source(text: str) -> Markup | None:
+    """Where it comes from: a link if it is an address, else words."""
+    if not text:
+        return None
+    found = re.search(r"https://[^\s,;)]+", text)
+    if not found:
+        return tag("span", f"Source: {text}.", class_="source")
+    url = found.group()
+    rest = text.replace(url, "").strip(" ,;:()")
+    host = url.removeprefix("https://")
+    return tag("span", "Source: ", tag("a", rest or host, href=url, rel="noopener", target="_blank"), class_="source")
+
+
+def symbols(text: str) -> Markup:
+    """The formula in words; each word of the glossary opens its meaning and the field that sets it."""
+    pieces: list[str] = []
+    end = 0
+    for match in _WORDS.finditer(text):
+        word = match.group()
+        pieces += [text[end : match.start()], tag("button", word, type="button", class_="symbol", data_symbol=word)]
+        end = match.end()
+    return join(*pieces, text[end:])
+
+
+def meaning(symbol: str) -> str:
+    """What a word of a formula means."""
+    return _GLOSSARY.get(symbol, "")

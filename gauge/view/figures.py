@@ -1,0 +1,96 @@
+"""Numbers as they are shown: one unit and one precision for a whole answer, so that what is shown adds up.
+
+What is needed is rounded up, what is available is rounded down, and the rows of a sum are rounded so that the
+shown rows
+add up to the shown sum (largest remainder).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gauge.units import System, ceil_div, scaled
+
+NBSP = "\u00a0"
+MINUS = "\u2212"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """A unit and a number of decimals for every figure of one answer.
+
+    `unit` is bytes; one shown step is unit / 10**places.
+    """
+
+    unit: int
+    name: str
+    places: int
+
+    @classmethod
+    def of(cls, largest: int, system: System = "GiB") -> Scale:
+        """The scale on which the largest figure keeps at least three significant digits."""
+        unit, name = scaled(max(abs(largest), 1), system)
+        if name in {"TiB", "TB"}:
+            unit, name = scaled(unit // (1024 if system == "GiB" else 1000), system)
+        if unit == 1:
+            return cls(unit=1, name="B", places=0)
+        places = 2 if largest < 100 * unit else 1
+        return cls(unit=unit, name=name, places=places)
+
+    @property
+    def steps(self) -> int:
+        """Shown steps in one unit."""
+        return int(10**self.places)
+
+    def up(self, size: int) -> int:
+        """Steps that are not less than `size`: what is needed."""
+        return ceil_div(size * self.steps, self.unit)
+
+    def down(self, size: int) -> int:
+        """Steps that are not more than `size`: what is available."""
+        return size * self.steps // self.unit
+
+    def rows(self, sizes: Sequence[int]) -> list[int]:
+        """Steps for each row such that they add up to the rounded-up sum; each is its size rounded down or up."""
+        floors = [self.down(size) for size in sizes]
+        remainders = [size * self.steps - floor * self.unit for size, floor in zip(sizes, floors, strict=True)]
+        missing = self.up(sum(sizes)) - sum(floors)
+        largest = sorted(range(len(sizes)), key=lambda i: -remainders[i])[:missing]
+        return [floor + (i in largest) for i, floor in enumerate(floors)]
+
+    def number(self, steps: int) -> str:
+        """Steps as a number without its unit: `1,234.50`."""
+        whole, part = divmod(abs(steps), self.steps)
+        sign = MINUS if steps < 0 else ""
+        return f"{sign}{whole:,}" + (f".{part:0{self.places}d}" if self.places else "")
+
+    def text(self, steps: int) -> str:
+        """Steps as a figure with its unit, which never breaks over a line."""
+        return f"{self.number(steps)}{NBSP}{self.name}"
+
+    def need(self, size: int) -> str:
+        """A required amount: rounded up, with its unit."""
+        return self.text(self.up(size))
+
+    def room(self, size: int) -> str:
+        """An available amount: rounded down, with its unit."""
+        return self.text(self.down(size))
+
+
+def exact(size: int) -> str:
+    """Every byte: `8,589,934,592 bytes`."""
+    return f"{size:,}{NBSP}bytes"
+
+
+def percent(part: int, whole: int) -> str:
+    """A share, e.g. `12 %`."""
+    if whole <= 0:
+        return ""
+    tenths = (part * 1000 + whole // 2) // whole
+    return f"{tenths // 10}{NBSP}%" if tenths >= 100 else f"{tenths / 10:.1f}{NBSP}%"
+
+
+def times(count: int, noun: str) -> str:
+    """A count with its noun in the right number."""
+    return f"{count:,}{NBSP}{noun}" if count == 1 else f"{count:,}{NBSP}{noun}s"

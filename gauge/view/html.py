@@ -1,0 +1,66 @@
+"""Elements as function calls: children are escaped unless an element made them, so nothing a user typed can
+become markup.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+
+VOID = frozenset({"input", "br", "hr", "img", "meta", "link", "rect", "line", "path", "circle", "use"})
+
+
+class Markup(str):
+    """Text that is markup already. Only `tag`, `join` and `raw` make it."""
+
+    __slots__ = ()
+
+
+Child = str | int | None | Iterable["Child"]
+Value = str | int | float | bool | None
+
+
+def escape(text: str) -> Markup:
+    """Text as markup: the five characters that mean something are replaced, control characters dropped."""
+    visible = "".join(c for c in text if c in "\n\t" or ord(c) >= 32)
+    return Markup(html.escape(visible, quote=True))
+
+
+def raw(text: str) -> Markup:
+    """Markup written by this package itself, never by a user."""
+    return Markup(text)
+
+
+def join(*children: Child) -> Markup:
+    """Children one after the other: markup stays, text is escaped, `None` vanishes, lists are flattened."""
+    return Markup("".join(_pieces(children)))
+
+
+def _pieces(children: Iterable[Child]) -> Iterable[str]:
+    for child in children:
+        if child is None:
+            continue
+        if isinstance(child, Markup):
+            yield child
+        elif isinstance(child, (str, int)):
+            yield escape(str(child))
+        else:
+            yield from _pieces(child)
+
+
+def tag(element: str, /, *children: Child, **attributes: Value) -> Markup:
+    """`<name attributes>children</name>`; `class_` and `data_key` spell `class` and `data-key`; `False` and
+    `None` are left out.
+    """
+    opened = f"<{element}{''.join(_attribute(key, value) for key, value in attributes.items())}>"
+    if element in VOID and not children:
+        return Markup(opened if element in {"input", "br", "hr", "img", "meta", "link"} else opened[:-1] + "/>")
+    return Markup(f"{opened}{join(*children)}</{element}>")
+
+
+def _attribute(key: str, value: Value) -> str:
+    if value is None or value is False:
+        return ""
+    # NOTE: viewBox and its like are camel case in SVG; everything else is spelled with hyphens.
+    spelled = key.rstrip("_").replace("_", "-")
+    return f" {spelled}" if value is True else f' {spelled}="{escape(str(value))}"'

@@ -1,0 +1,177 @@
+"""An answer made ready to be shown: which pool, which moment, which rows, on which scale.
+
+Every fragment starts from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from gauge.units import System
+from gauge.view import palette
+from gauge.view.figures import Scale
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing in memory at the moment shown: the answer's item, its size and its shown size in steps of the scale."""
+
+    item: Json
+    size: int
+    steps: int
+
+    @property
+    def component(self) -> str:
+        return str(self.item["component"])
+
+    @property
+    def label(self) -> str:
+        return str(self.item.get("label") or palette.COMPONENTS.get(palette.head(self.component), self.component))
+
+    @property
+    def group(self) -> palette.Group:
+        return palette.group_of(self.component)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """The device that the fit is judged against; sizes in bytes, `None` where nobody said."""
+
+    id: str
+    title: str
+    count: int
+    usable: int | None
+    reported: int | None
+    marketing: int | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`answer` is a contract answer without errors; `moment` an id of its pool or empty for the peak; `system`
+    GiB or GB.
+    """
+
+    answer: Json
+    system: System = "GiB"
+    moment: str = ""
+    cards: Mapping[str, Json] | None = None
+
+    @cached_property
+    def request(self) -> Json:
+        found: Json = self.answer.get("request") or {}
+        return found
+
+    @cached_property
+    def pool(self) -> Json:
+        """The fullest accelerator's pool, or the host's where there is no accelerator."""
+        pools = self.answer["pools"]
+        found: Json = next((p for p in pools if p["name"] == "gpu"), pools[0])
+        return found
+
+    @cached_property
+    def others(self) -> list[Json]:
+        """Pools beside the judged one that hold something."""
+        return [p for p in self.answer["pools"] if p is not self.pool and p["items"]]
+
+    @cached_property
+    def shown_moment(self) -> str:
+        """The moment whose rows are shown: the one asked for if the pool has it, else the peak."""
+        known = [str(m["id"]) for m in self.pool["moments"]]
+        return self.moment if self.moment in known else str(self.pool["peak"])
+
+    @property
+    def at_peak(self) -> bool:
+        return self.shown_moment == str(self.pool["peak"])
+
+    @cached_property
+    def scale(self) -> Scale:
+        sizes = [pool["device"] for pool in self.answer["pools"]]
+        usable = self.card.usable or 0
+        return Scale.of(max([*sizes, min(usable, 10 * max(sizes))]), self.system)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        return self.rows_of(self.pool, self.shown_moment)
+
+    def rows_of(self, pool: Json, moment: str) -> list[Row]:
+        """What is alive in a pool at a moment, in the fixed order, rounded so that the rows add up to their sum."""
+        alive = [i for i in pool["items"] if (not i["moments"] or moment in i["moments"]) and i["bytes"]]
+        outside = pool["device"] - sum(i["bytes"] for i in alive) if moment == pool["peak"] else 0
+        if outside > 0:
+            alive = [*alive, _outside(outside)]
+        alive.sort(key=lambda item: palette.place(item["component"]))
+        shown = self.scale.rows([item["bytes"] for item in alive])
+        return [Row(item, item["bytes"], steps) for item, steps in zip(alive, shown, strict=True)]
+
+    @cached_property
+    def total(self) -> int:
+        """Bytes alive at the shown moment."""
+        return sum(row.size for row in self.rows)
+
+    @cached_property
+    def low(self) -> int:
+        return min(self.total, int(self.pool.get("low") or self.total)) if self.at_peak else self.total
+
+    @cached_property
+    def high(self) -> int:
+        return max(self.total, int(self.pool.get("high") or self.total)) if self.at_peak else self.total
+
+    @cached_property
+    def groups(self) -> list[tuple[palette.Group, list[Row]]]:
+        """The rows by colour, in the fixed order."""
+        found = [(group, [row for row in self.rows if row.group is group]) for group in palette.GROUPS]
+        return [(group, rows) for group, rows in found if rows]
+
+    @cached_property
+    def card(self) -> Card:
+        """The device judged against, with what the catalogue knows beyond the answer."""
+        fit = self.answer.get("fit") or {}
+        named = str(fit.get("device") or self.request.get("device") or "")
+        known = (self.cards or {}).get(str(self.request.get("device") or named), {})
+        own = self.request.get("device_memory")
+        reported = fit.get("reported_bytes") or (None if own else known.get("reported_bytes"))
+        return Card(
+            id=named,
+            title=str(known.get("title") or named or "the device"),
+            count=int(self.pool.get("count") or 1),
+            usable=fit.get("usable_bytes"),
+            reported=reported or fit.get("usable_bytes"),
+            marketing=None if own else known.get("marketing_bytes"),
+        )
+
+    @cached_property
+    def spare(self) -> int | None:
+        """Shown steps left on the device at the peak; negative when it does not fit. Rounded against the user."""
+        if self.card.usable is None:
+            return None
+        return self.scale.down(self.card.usable) - self.scale.up(self.pool["device"])
+
+    @cached_property
+    def verdict(self) -> str:
+        """`fits`, `tight` (the range reaches beyond the device), `short`, or `unknown` where there is no device."""
+        if self.card.usable is None or self.spare is None:
+            return "unknown"
+        if self.spare < 0:
+            return "short"
+        return "tight" if int(self.pool.get("high") or 0) > self.card.usable else "fits"
+
+
+def _outside(size: int) -> Json:
+    return {
+        "component": "slack",
+        "label": "Outside the tensors",
+        "bytes": size,
+        "low": size,
+        "high": size,
+        "certainty": "policy",
+        "symbols": "device total − items",
+        "substituted": "",
+        "why": "What the allocator keeps beyond its live tensors, and what lives on the device beside it.",
+        "source": "",
+        "moments": [],
+    }

@@ -1,0 +1,173 @@
+// The page: what is typed goes to Python at once, what Python says goes into the page. Newest question wins.
+import {Engine} from './engine.js';
+import {Form} from './form.js';
+import {combobox} from './combo.js';
+import {deltas, sizes, swap} from './swap.js';
+import {format, memory, parse} from './state.js';
+import {Later} from './later.js';
+import {status, boot} from './boot.js';
+import * as extras from './extras.js';
+
+const byId = (id) => document.getElementById(id);
+const answer = byId('answer');
+const form = new Form(byId('question'));
+const engine = new Engine();
+const later = new Later(engine);
+
+export const page = {form, engine, later, answer, view: {}, compare: [], last: null, request, apply, refresh, link};
+
+let wanted = null;
+let running = false;
+let spoken = '';
+let speak = 0;
+
+/** The question as Python gets it: what differs from the defaults, and how to show it. */
+function request() {
+  return {...form.values(), view: page.view};
+}
+
+function link() {
+  return new URL(format({fields: form.values(), view: page.view, compare: page.compare}) || location.pathname, location.href).href;
+}
+
+/** Asks anew. `push` makes it a step that Undo takes back; typing only replaces the address. */
+function refresh({push = false} = {}) {
+  record(push);
+  wanted = JSON.stringify(request());
+  if (answer.dataset.state !== 'error') answer.dataset.state = 'waiting';
+  later.cancel();
+  if (!running && engine.state === 'ready') pump();
+}
+
+async function pump() {
+  running = true;
+  while (wanted !== null) {
+    const asked = wanted;
+    wanted = null;
+    try {
+      show(JSON.parse(await engine.ask('update', asked)), wanted !== null);
+    } catch (problem) {
+      status(`The calculation failed: ${problem.message}`);
+      answer.dataset.state = 'error';
+    }
+  }
+  running = false;
+  if (answer.dataset.state === 'live') later.start(page);
+}
+
+function show(said, stale) {
+  form.annotate(said.fields, said.groups);
+  if (said.answer.errors) {
+    swap(said.fragments);
+    answer.dataset.state = 'error';
+    return;
+  }
+  const table = byId('breakdown');
+  const before = sizes(table);
+  const known = answer.dataset.unit;
+  swap(said.fragments);
+  for (const [key, value] of Object.entries(said.facts)) answer.setAttribute(`data-${key}`, value);
+  const {unit, places} = answer.dataset;
+  if (known === unit && page.last) deltas(table, before, {unit, bytes: Number(answer.dataset.unitBytes), places: Number(places)});
+  page.last = said;
+  answer.dataset.state = stale ? 'waiting' : 'live';
+  say(said.sentence);
+}
+
+/** Tells a screen reader the verdict once typing has stopped, and only if it changed. */
+function say(sentence) {
+  clearTimeout(speak);
+  speak = setTimeout(() => {
+    if (spoken && spoken !== sentence) byId('announce').textContent = sentence;
+    spoken = sentence;
+  }, 700);
+}
+
+/** Sets several fields at once: buttons that apply a limit, a remedy, a preset. */
+function apply(values) {
+  for (const [name, value] of Object.entries(values)) form.write(name, value);
+  refresh({push: true});
+}
+
+// The address and its history -----------------------------------------------------------------------------------------
+
+function record(push) {
+  const hash = format({fields: form.values(), view: page.view, compare: page.compare});
+  const depth = history.state?.depth ?? 0;
+  memory.set('last', hash);
+  if (hash === location.hash) return;
+  const to = hash || location.pathname + location.search;
+  if (push) history.pushState({depth: depth + 1}, '', to);
+  else history.replaceState({depth}, '', to);
+  byId('undo').disabled = !history.state?.depth;
+}
+
+function restore() {
+  const state = parse(location.hash);
+  form.fill(state.fields);
+  page.view = state.view;
+  page.compare = state.compare;
+  press();
+  byId('undo').disabled = !history.state?.depth;
+}
+
+function press() {
+  for (const button of document.querySelectorAll('.switch [data-view]')) {
+    const [key, value] = button.dataset.view.split('=');
+    button.setAttribute('aria-pressed', String((page.view[key] || 'GiB') === value));
+  }
+}
+
+window.addEventListener('popstate', () => {
+  restore();
+  refresh();
+});
+
+// What can be pressed -------------------------------------------------------------------------------------------------
+
+form.addEventListener('change', ({detail}) => refresh({push: detail.chosen}));
+
+document.addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (!button) return;
+  if (button.dataset.change) apply(JSON.parse(button.dataset.change));
+  else if (button.dataset.view) {
+    const [key, value] = button.dataset.view.split('=');
+    page.view = {...page.view, [key]: value === 'GiB' ? '' : value};
+    press();
+    refresh();
+  } else if (button.dataset.focus) form.focus(button.dataset.focus);
+});
+
+byId('undo').addEventListener('click', () => history.back());
+
+for (const input of document.querySelectorAll('[data-search]')) {
+  combobox(input, (id) => {
+    input.value = id;
+    refresh({push: true});
+  });
+}
+
+for (const [on, lit] of [['mouseover', true], ['mouseout', false], ['focusin', true], ['focusout', false]]) {
+  answer.addEventListener(on, (event) => {
+    const group = event.target.closest('[data-group]')?.dataset.group;
+    if (!group) return;
+    for (const part of answer.querySelectorAll(`[data-group="${group}"]`)) part.classList.toggle('lit', lit);
+    answer.querySelector('.bar')?.classList.toggle('has-lit', lit);
+  });
+}
+
+// Start ---------------------------------------------------------------------------------------------------------------
+
+extras.install(page);
+restore();
+if (location.hash) refresh();
+else extras.offerLast(page);
+boot(engine, {
+  ready() {
+    refresh();
+  },
+  failed() {
+    answer.dataset.state = 'error';
+  },
+});

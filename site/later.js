@@ -1,0 +1,51 @@
+// What may take longer than a frame: asked one small piece at a time after the answer, dropped as soon as the question changes.
+import {swap} from './swap.js';
+
+const QUIET = 250;
+
+export class Later {
+  #round = 0;
+  #timer = 0;
+  #jobs = [];
+
+  constructor(engine) {
+    this.engine = engine;
+  }
+
+  /** `job(page, ask)` is an async function; `ask` throws away the rest of the job once the question has changed. */
+  add(job) {
+    this.#jobs.push(job);
+  }
+
+  cancel() {
+    this.#round += 1;
+    clearTimeout(this.#timer);
+  }
+
+  start(page) {
+    this.cancel();
+    const round = this.#round;
+    this.#timer = setTimeout(() => this.#run(page, round), QUIET);
+  }
+
+  async #run(page, round) {
+    const ask = async (name, question) => {
+      if (round !== this.#round) throw new Stale();
+      const text = await this.engine.ask(name, JSON.stringify(question));
+      if (round !== this.#round) throw new Stale();
+      return JSON.parse(text);
+    };
+    try {
+      for (const job of this.#jobs) await job(page, ask);
+    } catch (problem) {
+      if (!(problem instanceof Stale)) throw problem;
+    }
+  }
+}
+
+class Stale extends Error {}
+
+/** A job that puts the fragments of one ask into the page. */
+export function fragmentsOf(name) {
+  return async (page, ask) => swap((await ask(name, page.request())).fragments);
+}

@@ -1,0 +1,62 @@
+// The address is the state: `#v=1&field=value` with only what differs from the defaults, how it is shown, and what is compared.
+
+export const VERSION = '1';
+const VIEW = ['unit', 'moment'];
+
+const READABLE = {'%2F': '/', '%3A': ':', '%2C': ',', '%20': '+', '%40': '@'};
+const encode = (text) => encodeURIComponent(text).replace(/%(2F|3A|2C|20|40)/g, (code) => READABLE[code]);
+const decode = (text) => {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    return text;
+  }
+};
+
+/** A fragment as `{fields, view, compare}`; what no control knows stays in `fields`, so that Python can speak about it. */
+export function parse(hash) {
+  const state = {fields: {}, view: {}, compare: []};
+  for (const pair of hash.replace(/^#/, '').split('&')) {
+    if (!pair.includes('=')) continue;
+    const at = pair.indexOf('=');
+    const key = decode(pair.slice(0, at));
+    const value = decode(pair.slice(at + 1));
+    if (key === 'v') continue;
+    else if (key === 'compare') state.compare.push(value);
+    else if (VIEW.includes(key)) state.view[key] = value;
+    else state.fields[key] = value;
+  }
+  return state;
+}
+
+/** The fields alone as a fragment without its version: what a compared state is stored as. */
+export function line(fields) {
+  return Object.entries(fields).map(([key, value]) => `${encode(key)}=${encode(value)}`).join('&');
+}
+
+/** A state as a fragment; the default state has none. */
+export function format({fields, view, compare}) {
+  const parts = [line(fields)];
+  for (const key of VIEW) if (view[key]) parts.push(`${key}=${encode(view[key])}`);
+  for (const other of compare) parts.push(`compare=${encodeURIComponent(other)}`);
+  const text = parts.filter(Boolean).join('&');
+  return text ? `#v=${VERSION}&${text}` : '';
+}
+
+/** Storage that may be refused: in frames of other sites even reading throws. */
+export const memory = {
+  get(key) {
+    try {
+      return localStorage.getItem(`gauge.${key}`);
+    } catch {
+      return null;
+    }
+  },
+  set(key, value) {
+    try {
+      localStorage.setItem(`gauge.${key}`, value);
+    } catch {
+      // Nothing is lost but convenience.
+    }
+  },
+};

@@ -1,0 +1,140 @@
+"""The fragments of hand-written answers: complete, consistent with each other, and free of anybody else's markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gauge.view import breakdown, fields, form, gauge_scale, rule_of_thumb, verdict
+from gauge.view.html import Markup, escape, tag
+from gauge.view.reading import Reading
+from tests.view import samples
+
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>&amp;"
+FRAGMENTS: list[Callable[[Reading], Markup]] = [
+    verdict.verdict,
+    verdict.limits,
+    verdict.remedies,
+    gauge_scale.gauge,
+    gauge_scale.small,
+    breakdown.breakdown,
+    breakdown.moments,
+    breakdown.notes,
+    lambda r: rule_of_thumb.compare(r, r),
+]
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes; checks that elements close in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in {"input", "br", "meta", "link", "img"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def reading(answer: dict[str, Any], system: Any = "GiB", moment: str = "") -> Reading:
+    return Reading(answer, system, moment, samples.CARDS)
+
+
+@pytest.mark.parametrize("answer", [samples.inference(), samples.training()], ids=["inference", "training"])
+@pytest.mark.parametrize("fragment", FRAGMENTS)
+def test_fragments_are_well_formed_without_inline_style_or_script(
+    fragment: Callable[[Reading], Markup], answer: dict[str, Any]
+) -> None:
+    for element, attributes in Elements(fragment(reading(answer))).found:
+        assert element not in {"script", "style"}
+        assert "style" not in attributes
+        assert not any(name.startswith("on") for name in attributes)
+
+
+def poisoned(value: Any) -> Any:
+    """The same structure with every text replaced, but for those that choose what is drawn."""
+    if isinstance(value, dict):
+        return {
+            k: v if k in {"component", "moments", "peak", "id", "name", "certainty"} else poisoned(v)
+            for k, v in value.items()
+        }
+    if isinstance(value, list):
+        return [poisoned(v) for v in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS)
+def test_nothing_in_an_answer_becomes_markup(fragment: Callable[[Reading], Markup]) -> None:
+    clean = {element for element, _ in Elements(fragment(reading(samples.training()))).found}
+    for element, attributes in Elements(fragment(reading(poisoned(samples.training())))).found:
+        assert element in clean | {"td", "li", "ul", "span", "a", "p", "b"}
+        assert "onerror" not in attributes
+
+
+@given(st.text())
+def test_text_is_escaped_by_construction(text: str) -> None:
+    assert "<" not in escape(text)
+    assert '"' not in tag("i", title=text)[len('<i title="') : -len('"></i>')]
+
+
+@pytest.mark.parametrize("system", ["GiB", "GB"])
+@pytest.mark.parametrize("answer", [samples.inference(), samples.training()], ids=["inference", "training"])
+def test_the_table_adds_up_at_every_moment(answer: dict[str, Any], system: str) -> None:
+    for moment in answer["pools"][0]["moments"]:
+        shown = reading(answer, system, moment["id"])
+        found = Elements(breakdown.breakdown(shown)).found
+        rows = [int(a["data-steps"] or 0) for element, a in found if element == "tr" and a.get("data-steps")]
+        table = next(a for element, a in found if element == "table")
+        assert sum(rows) == int(table["data-steps"] or 0) == shown.scale.up(moment["bytes"])
+
+
+def test_the_gauge_lays_its_segments_end_to_end() -> None:
+    shown = reading(samples.training())
+    at = 0
+    for _, _, start, size in gauge_scale.segments(shown):
+        assert start == at
+        at += size
+    assert at == shown.total
+
+
+def test_the_verdict_says_word_figure_and_range() -> None:
+    text = re.sub(r"<[^>]+>", "", verdict.verdict(reading(samples.training())))
+    assert "Too large for 1\u00a0×\u00a0NVIDIA H100 80 GB" in text
+    assert "short" in text
+    assert verdict.sentence(reading(samples.inference())).startswith("Fits on")
+
+
+def test_the_form_has_a_control_for_every_field_named_after_it() -> None:
+    found = Elements(form.form(samples.SCHEMA, {})).found
+    controls = {a["name"] for element, a in found if element in {"input", "select", "textarea"}}
+    assert controls == {f["name"] for f in samples.SCHEMA["fields"]}
+    labels = {a["for"] for element, a in found if element == "label" and "for" in a}
+    assert {f"in-{f['name']}" for f in samples.SCHEMA["fields"] if f["name"] != "task"} == labels
+
+
+def test_fields_say_how_they_were_read_and_what_is_wrong() -> None:
+    answer = samples.inference()
+    answer["request"]["sequence_length"] = 131072
+    states = fields.states(samples.SCHEMA, {"sequence_length": "128k"}, answer)
+    assert states["sequence_length"]["echo"] == "= 131,072 tokens"
+    assert not states["optimizer"]["relevant"]
+    wrong = {"errors": [{"field": "batch_size", "message": HOSTILE, "remedy": "Type 1 or more."}]}
+    error = fields.states(samples.SCHEMA, {"batch_size": "x"}, wrong)["batch_size"]["error"]
+    assert "<script" not in error
+    assert "Type 1 or more." in error
