@@ -1,0 +1,53 @@
+"""The doors into the engine: keyword arguments, or one JSON text in and one out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gauge.errors import RequestError
+from gauge.estimate import Estimate
+from gauge.estimate import estimate as _estimate
+from gauge.report import failure
+from gauge.request import RequestErrors, parse
+
+LONGEST_REQUEST = 4_000_000
+
+
+def estimate(**request: Any) -> Estimate:
+    """The estimate of a request given as keyword arguments. Raises RequestErrors."""
+    try:
+        return _estimate(parse(request))
+    except RequestError as error:
+        raise RequestErrors([error]) from None
+
+
+def answer_to(request: Any, deep: bool = True) -> dict[str, Any]:
+    """The answer to a request object; every failure is data."""
+    try:
+        if not isinstance(request, dict):
+            raise RequestError("request", "it is no JSON object", "send an object of fields")
+        return estimate(**{str(k): v for k, v in request.items()}).answer(deep)
+    except RequestErrors as found:
+        return failure(found.errors)
+    except (RecursionError, MemoryError, OverflowError) as why:
+        return failure([RequestError("request", f"it is too large or too deep ({type(why).__name__})", "make it smaller")])
+
+
+def answer(request_json: str) -> str:
+    """One JSON request in, one JSON answer out. Never raises."""
+    return json.dumps(answer_text(request_json), ensure_ascii=False, allow_nan=False)
+
+
+def answer_text(request_json: str, deep: bool = True) -> dict[str, Any]:
+    """The answer to a request in JSON text."""
+    if len(request_json) > LONGEST_REQUEST:
+        return failure([RequestError("request", f"it is longer than {LONGEST_REQUEST:,} characters", "make it smaller")])
+    try:
+        request = json.loads(request_json)
+    except (ValueError, RecursionError):
+        return failure([RequestError("request", "it is not readable as JSON", "send one JSON object")])
+    found = answer_to(request, deep)
+    if isinstance(request, dict) and "id" in request:
+        found["id"] = request["id"]
+    return found

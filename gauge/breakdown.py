@@ -1,0 +1,202 @@
+"""From tensors to explained bytes: items, moments, pools. The only place where a formula becomes words.
+
+An explanation is derived from the tensor's own dimensions, never typed beside them, so it cannot drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from gauge.tensor import GLOSSARY, Tensor
+
+Certainty = Literal["exact", "policy", "measured"]
+Scope = Literal["allocated", "reserved", "device"]
+
+COMPONENTS = (
+    "weights", "adapters", "gradients", "optimizer_states", "master_weights", "activations", "logits", "kv_cache",
+    "recurrent_state", "workspace", "communication", "cuda_graphs", "framework",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One number of a product; `divides` where it stands under the line. `note` says what split or rounded it."""
+
+    name: str
+    value: int
+    note: str = ""
+    meaning: str = ""
+    divides: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """Some bytes with their reason.
+
+    `moments` are the ids of the moments at which it lives, empty for always. `scope` tells what counts it: the
+    framework's allocator, its reservation, or only the device as a whole.
+    """
+
+    component: str
+    label: str
+    bytes: int
+    low: int
+    high: int
+    certainty: Certainty = "exact"
+    factors: tuple[Factor, ...] = ()
+    why: str = ""
+    source: str = ""
+    moments: tuple[str, ...] = ()
+    scope: Scope = "allocated"
+
+    @property
+    def kind(self) -> str:
+        """The component without its finer split."""
+        return self.component.partition(".")[0]
+
+    @property
+    def symbols(self) -> str:
+        """The product in words: `layers × KV heads × head size × bytes`."""
+        return _product(self.factors, lambda f: f.name)
+
+    @property
+    def substituted(self) -> str:
+        """The product in numbers: `32 × 8 × 128 × 2`."""
+        return _product(self.factors, lambda f: f"{f.value:,}")
+
+    def at(self, *moments: str) -> Item:
+        """The same bytes, alive only at these moments."""
+        return replace(self, moments=moments)
+
+
+def _product(factors: tuple[Factor, ...], show: Any) -> str:
+    text = ""
+    for factor in factors:
+        sign = " ÷ " if factor.divides else " × "
+        text += (sign if text else "1 ÷ " if factor.divides else "") + show(factor)
+    return text
+
+
+def factors_of(tensor: Tensor) -> tuple[Factor, ...]:
+    """The printed factors of a tensor: its dimensions, then its format. They multiply to its bytes."""
+    out = [Factor(e.dim.value, e.size, e.note, GLOSSARY[e.dim]) for e in tensor.dims]
+    form = tensor.format
+    if form.values == 1:
+        out.append(Factor("bytes", form.bytes, "", form.label))
+        return tuple(out)
+    if tensor.elements % form.values:
+        blocks = tensor.bytes // form.bytes
+        note = f"{tensor.elements:,} values in blocks of {form.values}, the last one filled up"
+        out = [Factor("blocks", blocks, note, form.label)]
+    else:
+        out.append(Factor("values a block", form.values, "", form.label, divides=True))
+    out.append(Factor("bytes a block", form.bytes, "", form.label))
+    return tuple(out)
+
+
+def item(
+    component: str, tensor: Tensor, label: str = "", *, why: str = "", source: str = "",
+    certainty: Certainty = "exact", moments: tuple[str, ...] = (), scope: Scope = "allocated",
+) -> Item:  # fmt: skip
+    """An item of one tensor, explained by its dimensions."""
+    size = tensor.bytes
+    return Item(
+        component=component, label=label or tensor.name, bytes=size, low=size, high=size, certainty=certainty,
+        factors=factors_of(tensor), why=why, source=source, moments=moments, scope=scope,
+    )  # fmt: skip
+
+
+def measured(
+    component: str, label: str, size: int, low: int, high: int, *, why: str, source: str,
+    moments: tuple[str, ...] = (), scope: Scope = "device", certainty: Certainty = "measured",
+) -> Item:  # fmt: skip
+    """An item that was measured rather than derived, with the range it was seen in."""
+    factors = (Factor("bytes", size, "", "measured"),)
+    return Item(
+        component=component, label=label, bytes=size, low=low, high=high, certainty=certainty, factors=factors,
+        why=why, source=source, moments=moments, scope=scope,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One point in the course of a step or request: bytes by component."""
+
+    event: str
+    layer: int | None
+    bytes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One kind of device, by its fullest member.
+
+    `moments` are (id, label) in the order of time. An item without moments lives at all of them.
+    """
+
+    name: str
+    count: int
+    items: tuple[Item, ...]
+    moments: tuple[tuple[str, str], ...]
+    timeline: tuple[Event, ...] = field(default=())
+
+    def alive(self, moment: str) -> tuple[Item, ...]:
+        """The items that live at a moment."""
+        return tuple(i for i in self.items if not i.moments or moment in i.moments)
+
+    def bytes_at(self, moment: str, scopes: Iterable[str] = ("allocated", "reserved", "device")) -> int:
+        """Bytes alive at a moment within the scopes."""
+        wanted = set(scopes)
+        return sum(i.bytes for i in self.alive(moment) if i.scope in wanted)
+
+    @property
+    def peak(self) -> str:
+        """The id of the largest moment; the earliest where several are equal."""
+        return max((m for m, _ in self.moments), key=self.bytes_at)
+
+    @property
+    def allocated(self) -> int:
+        """What the framework's allocator counts at the peak."""
+        return self.bytes_at(self.peak, ("allocated",))
+
+    @property
+    def reserved(self) -> int:
+        """`allocated` and the allocator's slack."""
+        return self.bytes_at(self.peak, ("allocated", "reserved"))
+
+    @property
+    def device(self) -> int:
+        """`reserved` and what lives outside the allocator: what the driver's tool shows."""
+        return self.bytes_at(self.peak)
+
+    @property
+    def low(self) -> int:
+        """The lower end of `device`."""
+        return sum(i.low for i in self.alive(self.peak))
+
+    @property
+    def high(self) -> int:
+        """The upper end of `device`."""
+        return sum(i.high for i in self.alive(self.peak))
+
+
+def merged(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Items that differ in nothing but the moments they live at become one; order of first appearance is kept.
+
+    Two that live at one moment are two pieces of memory and stay apart.
+    """
+    found: dict[tuple[Any, ...], Item] = {}
+    for one in items:
+        key: tuple[Any, ...] = (one.component, one.label, one.factors, one.certainty, one.scope, one.low, one.high)
+        while key in found and not _apart(found[key], one):
+            key = (*key, "again")
+        seen = found.get(key)
+        found[key] = replace(seen, moments=(*seen.moments, *one.moments)) if seen else one
+    return tuple(found.values())
+
+
+def _apart(a: Item, b: Item) -> bool:
+    """Whether two items never live at the same moment."""
+    return bool(a.moments) and bool(b.moments) and not set(a.moments) & set(b.moments)

@@ -1,0 +1,70 @@
+"""What a runtime is asked: a model, a plan, a cluster; and what it answers: pools, capacity, remarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gauge.breakdown import Pool
+from gauge.errors import RequestError
+from gauge.hardware import Cluster
+from gauge.model import Model
+from gauge.plan import Plan
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question, ready to be computed. `given` names the fields that the user set."""
+
+    model: Model
+    plan: Plan
+    cluster: Cluster
+    given: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breakdown:
+    """A runtime's answer. `capacity` holds what the runtime itself knows (`kv_pool_bytes`, `kv_pool_tokens`)."""
+
+    pools: tuple[Pool, ...]
+    capacity: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    trainable: int | None = None
+
+
+Pools = Callable[[Case], Breakdown]
+
+
+def _no_command(case: Case) -> str:
+    return ""
+
+
+def _anything(case: Case) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """An engine's or trainer's allocation policy.
+
+    `uses` are the fields it reads beyond model, task, batch, lengths, dtype and hardware: others that the user set are
+    reported as unused. `check(case)` raises RequestError on what cannot be; `command(case)` starts it so.
+    """
+
+    id: str
+    label: str
+    tasks: tuple[str, ...]
+    breakdown: Pools
+    uses: frozenset[str] = frozenset()
+    command: Callable[[Case], str] = _no_command
+    check: Callable[[Case], None] = _anything
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    source: str = ""
+
+
+def check_divides(field: str, degree: int, noun: str, count: int) -> None:
+    """A degree must divide a count of the model. Raises RequestError with the degrees that do."""
+    if degree > 1 and count % degree:
+        fitting = [d for d in range(2, count + 1) if count % d == 0 and d <= 4 * degree]
+        remedy = f"use {' or '.join(str(d) for d in (fitting[-3:] if fitting else [1]))}"
+        raise RequestError(field, f"{degree} does not divide {count} {noun}", remedy)

@@ -1,0 +1,51 @@
+"""A case through its runtime: pools by moment, peak, and what the leftover buys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from gauge.breakdown import Pool
+from gauge.case import Breakdown, Case
+from gauge.request import unused
+from gauge.runtimes import runtime
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The memory of one case."""
+
+    case: Case
+    breakdown: Breakdown
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """One pool for each kind of device, by its fullest member."""
+        return self.breakdown.pools
+
+    @property
+    def main(self) -> Pool:
+        """The accelerator's pool, or the host's where there is no accelerator."""
+        return self.pools[0]
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Remarks of the reader, the runtime and the request."""
+        return (*self.case.model.notes, *self.breakdown.warnings, *unused(self.case))
+
+    def answer(self, deep: bool = True) -> dict[str, object]:
+        """The answer of the contract; without `deep`, the inverse questions are left open."""
+        from gauge.report import answer
+
+        return answer(self, deep)
+
+    def _repr_html_(self) -> str:
+        from gauge.view import notebook
+
+        return notebook(self.answer(deep=False))
+
+
+def estimate(case: Case) -> Estimate:
+    """The memory of a case. Raises RequestError."""
+    profile = runtime(case.plan.runtime, case.plan.task)
+    return Estimate(case, profile.breakdown(case))

@@ -1,0 +1,143 @@
+"""Composed and fused operators: what one mathematical step costs under the code that really runs it.
+
+`eager` is the operator-by-operator Python of transformers; `fused` stands for kernels that compute the step in one go
+and keep only its inputs (Transformer Engine, Apex, Liger); `compiled` for torch.compile, whose partitioner recomputes
+elementwise chains from their inputs. A layer says *what* it computes, this file says what that keeps.
+
+Source: transformers 5.23 modelling files; PyTorch 2.13 derivatives.yaml.
+"""
+
+from __future__ import annotations
+
+from gauge.formats import FLOAT32
+from gauge.tape import Dims, Tape, Value, dims
+from gauge.tensor import Dim, Tensor
+
+
+def without(shape: Dims, *gone: Dim) -> Dims:
+    """The dimensions left after a reduction over `gone`."""
+    return tuple(e for e in shape if e.dim not in gone)
+
+
+def is_fused(tape: Tape) -> bool:
+    """Whether elementwise chains run as one kernel that keeps only its inputs."""
+    return tape.how.kernels != "eager"
+
+
+def rms_norm(tape: Tape, x: Value, weight: Tensor | None, *, unit_offset: bool = False, over: Dim = Dim.HIDDEN) -> Value:
+    """Root-mean-square norm over `over`.
+
+    Composed (LlamaRMSNorm): a float32 copy of the input, the float32 inverse root a token, the normed values in the
+    input's dtype. `unit_offset` (Gemma) multiplies by 1 + weight in float32, so the normed values stay float32.
+    """
+    row = without(x.dims, over)
+    if is_fused(tape):
+        root = tape.allocate("inverse root mean square", row, FLOAT32)
+        return _norm_op(tape, "rms_norm", x, weight, (root,))
+    wide = tape.cast(x, FLOAT32)
+    with tape.hold(wide):
+        square = tape.pointwise32("pow", wide, label="squares")
+        mean = tape.reduce("mean", square, row, "mean square")
+        root_value = tape.pointwise32("rsqrt", mean, keeps="output", label="inverse root mean square")
+        normed = tape.mul(wide, root_value, label="normed input")
+    if weight is None:
+        return tape.cast(normed, x.format)
+    trained = tape.weight(weight)
+    if not unit_offset:
+        return tape.scale(tape.cast(normed, x.format, "normed input, cast"), trained, label="norm output")
+    shift = tape.allocate("1 + norm weight", dims((over, trained.size_of(over))), FLOAT32)
+    scaled = tape.op(
+        "mul", (normed,), normed.dims, FLOAT32, label="scaled input",
+        saves=(shift, *((normed.storage,) if trained.trainable else ())), weights=(trained,),
+    )  # fmt: skip
+    return tape.cast(scaled, x.format, "norm output")
+
+
+def layer_norm(tape: Tape, x: Value, weight: Tensor | None, bias: Tensor | None) -> Value:
+    """Layer norm: keeps its input and two float32 statistics a token; autocast runs it in float32."""
+    x = tape.full(x)
+    row = without(x.dims, Dim.HIDDEN)
+    statistics = tape.allocate("mean and inverse deviation", (*row, *dims((Dim.COPIES, 2))), FLOAT32)
+    return _norm_op(tape, "layer_norm", x, weight, (statistics,), bias)
+
+
+def _norm_op(
+    tape: Tape, name: str, x: Value, weight: Tensor | None, extra: tuple, bias: Tensor | None = None
+) -> Value:
+    weights = tuple(tape.weight(w) for w in (weight, bias) if w is not None)
+    return tape.op(name, (x,), x.dims, x.format, label="norm output", saves=(x.storage, *extra), weights=weights)
+
+
+ACTIVATION_ALIASES = {
+    "gelu_new": "gelu_composed",
+    "gelu_fast": "gelu_composed",
+    "gelu_pytorch_tanh": "gelu",
+    "gelu_python": "gelu",
+    "quick_gelu": "quick_gelu",
+    "swish": "silu",
+}
+
+
+def activation(tape: Tape, name: str, x: Value) -> Value:
+    """The nonlinearity called `name` in a config (`hidden_act`)."""
+    kind = ACTIVATION_ALIASES.get(name, name)
+    if kind == "gelu_composed" and not is_fused(tape):
+        return _composed_gelu(tape, x)
+    if kind == "quick_gelu" and not is_fused(tape):
+        gate = tape.unary("sigmoid", tape.op("mul", (x,), x.dims, x.format, label="scaled"), keeps="output", label="gate")
+        return tape.mul(x, gate, label="activated")
+    if kind == "relu2" and not is_fused(tape):
+        return tape.pointwise32("pow", tape.unary("relu", x, keeps="output", label="relu"), label="activated")
+    keeps = "output" if kind in ("relu", "tanh", "sigmoid") else "input"
+    return tape.unary(kind, x, keeps=keeps, label="activated")
+
+
+def _composed_gelu(tape: Tape, x: Value) -> Value:
+    """GELU's tanh form written out operator by operator (NewGELUActivation): keeps five tensors of the MLP's width."""
+    with tape.hold(x):
+        half = tape.op("mul", (x,), x.dims, x.format, label="half input")
+        cube = tape.pointwise32("pow", x, label="cube")
+        inner = tape.add(x, tape.op("mul", (cube,), cube.dims, cube.format, label="scaled cube"), label="inner")
+        inner = tape.op("mul", (inner,), inner.dims, inner.format, label="scaled inner")
+        tanh = tape.pointwise32("tanh", inner, keeps="output", label="tanh")
+        shifted = tape.op("add", (tanh,), tanh.dims, tanh.format, label="1 + tanh")
+        return tape.mul(half, shifted, label="activated")
+
+
+def gated(tape: Tape, name: str, gate: Value, up: Value) -> Value:
+    """activation(gate) × up: composed it keeps gate, activation and up; fused only gate and up."""
+    if is_fused(tape):
+        return tape.op(
+            f"{name}_gated", (gate, up), gate.dims, gate.format, label="gated product", saves=(gate.storage, up.storage)
+        )
+    return tape.mul(activation(tape, name, gate), up, label="gated product")
+
+
+def rotary(tape: Tape, x: Value, table: tuple[Value, Value], label: str) -> Value:
+    """Rotary embedding: keeps only the shared cosine and sine tables."""
+    cos, sin = table
+    if is_fused(tape):
+        return tape.op("rotary", (x,), x.dims, x.format, label=label, saves=(cos.storage, sin.storage))
+    with tape.hold(x):
+        left = tape.mul(x, cos, label=f"{label} × cos")
+        negated = tape.op("neg", (x,), _half(x.dims), x.format, label=f"{label}, second half negated")
+        turned = tape.concat((negated, x), x.dims, f"{label}, halves swapped")
+        right = tape.mul(turned, sin, label=f"{label} × sin")
+        out = tape.add(left, right, label=label)
+    return out
+
+
+def _half(shape: Dims) -> Dims:
+    last = shape[-1]
+    return (*shape[:-1], last._replace(size=last.size // 2, whole=last.whole // 2))
+
+
+def rotary_table(tape: Tape, batch: int, tokens: int, size: int, format_name: str = "") -> tuple[Value, Value]:
+    """The cosine and sine tables of one rotary embedding, made once and shared by all layers."""
+    shape = dims((Dim.TOKENS, tokens), (Dim.HEAD, size))
+    format = tape.how.compute if not tape.how.autocast else FLOAT32
+    suffix = f" ({format_name})" if format_name else ""
+    return (
+        tape.shared(f"rotary cosines{suffix}", shape, format),
+        tape.shared(f"rotary sines{suffix}", shape, format),
+    )

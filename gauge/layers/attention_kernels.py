@@ -1,0 +1,141 @@
+"""The kernels that turn queries, keys and values into an output, and the rule by which PyTorch picks one.
+
+Shapes: q (batch, heads, tokens, head), k and v (batch, kv_heads, key_tokens, head).
+Source: PyTorch 2.13 aten/src/ATen/native/transformers/cuda/sdp_utils.cpp; transformers 5.23 integrations/sdpa_attention.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gauge.formats import FLOAT32
+from gauge.tape import Dims, Tape, Value, dims
+from gauge.tensor import Dim
+from gauge.units import round_up
+
+Kernel = Literal["flash", "efficient", "math", "eager"]
+FLASH_LARGEST_HEAD = 256
+EFFICIENT_ROW_ALIGNMENT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What happens between the score matrix and the probabilities in the composed kernels."""
+
+    masked: bool = False
+    softmax32: bool = True
+    soft_cap: bool = False
+    bias: Value | None = None
+    dropout: float = 0.0
+    scaled: bool = True
+
+
+def pick(asked: str, *, half: bool, masked: bool, grouped: bool, head: int, value_head: int, has_sdpa: bool) -> Kernel:
+    """The kernel that runs when `asked` (`sdpa`, `flash`, `eager`) meets these shapes."""
+    if asked == "eager" or (asked == "sdpa" and not has_sdpa):
+        return "eager"
+    if asked == "flash":
+        return "flash"
+    repeats = masked or head > FLASH_LARGEST_HEAD
+    if half and not masked and head == value_head and head <= FLASH_LARGEST_HEAD:
+        return "flash"
+    if grouped and not repeats and not half:
+        return "math"
+    return "efficient"
+
+
+def attend(tape: Tape, kernel: Kernel, q: Value, k: Value, v: Value, scores: Scores) -> Value:
+    """The attention output (batch, tokens, heads, value head) under that kernel."""
+    if kernel == "flash":
+        return flash(tape, q, k, v)
+    k, v = repeat_heads(tape, k, q, "keys"), repeat_heads(tape, v, q, "values")
+    if kernel == "efficient":
+        return efficient(tape, q, k, v, scores)
+    return composed(tape, q, k, v, scores, math=kernel == "math")
+
+
+def _output_dims(q: Value, v: Value) -> Dims:
+    """(batch, tokens, heads, value head): the order in which the output projection reads it."""
+    head = next(e for e in reversed(v.dims) if e.dim in (Dim.HEAD, Dim.VALUE_HEAD))
+    batch_heads = [e for e in q.dims if e.dim not in (Dim.HEAD, Dim.HEADS)]
+    heads = [e for e in q.dims if e.dim is Dim.HEADS]
+    return (*batch_heads, *heads, head._replace(dim=Dim.HEAD))
+
+
+def flash(tape: Tape, q: Value, k: Value, v: Value) -> Value:
+    """FlashAttention: keeps q, k, v at their own head counts, the output and a float32 log-sum-exp a query."""
+    q, k, v = tape.low(q), tape.low(k), tape.low(v)
+    rows = tuple(e for e in q.dims if e.dim is not Dim.HEAD)
+    lse = tape.allocate("log-sum-exp", rows, FLOAT32)
+    return tape.op(
+        "flash_attention", (q, k, v), _output_dims(q, v), q.format, label="attention output",
+        saves=(q.storage, k.storage, v.storage, lse), saves_output=True,
+    )  # fmt: skip
+
+
+def efficient(tape: Tape, q: Value, k: Value, v: Value, scores: Scores) -> Value:
+    """Memory-efficient attention: as flash, with expanded k and v, the mask in q's dtype, and 32-row statistics."""
+    q, k, v = tape.low(q), tape.low(k), tape.low(v)
+    rows = tuple(
+        e._replace(size=round_up(e.size, EFFICIENT_ROW_ALIGNMENT), whole=round_up(e.whole, EFFICIENT_ROW_ALIGNMENT))
+        if e.dim in (Dim.TOKENS, Dim.SOURCE_TOKENS, Dim.PATCHES) else e
+        for e in q.dims if e.dim is not Dim.HEAD
+    )  # fmt: skip
+    saves = [q.storage, k.storage, v.storage, tape.allocate("log-sum-exp", rows, FLOAT32)]
+    if scores.bias is not None:
+        saves.append(tape.allocate("position bias, contiguous", scores.bias.dims, q.format))
+    elif scores.masked:
+        saves.append(tape.allocate("attention mask", _mask_dims(q, k), q.format))
+    return tape.op(
+        "efficient_attention", (q, k, v), _output_dims(q, v), q.format, label="attention output",
+        saves=saves, saves_output=True,
+    )  # fmt: skip
+
+
+def _key_tokens(k: Value) -> int:
+    return next(e.size for e in k.dims if e.dim in (Dim.TOKENS, Dim.SOURCE_TOKENS, Dim.PATCHES))
+
+
+def _mask_dims(q: Value, k: Value) -> Dims:
+    kept = tuple(e for e in q.dims if e.dim in (Dim.BATCH, Dim.TOKENS, Dim.PATCHES))
+    return (*kept, *dims((Dim.KEY_TOKENS, _key_tokens(k))))
+
+
+def repeat_heads(tape: Tape, value: Value, q: Value, label: str) -> Value:
+    """Copies key/value heads so that each query head has its own; nothing to do where they are as many."""
+    heads = next(e for e in q.dims if e.dim is Dim.HEADS)
+    own = next((e for e in value.dims if e.dim is Dim.KV_HEADS), None)
+    if own is None:
+        return value
+    full = tuple(heads if e.dim is Dim.KV_HEADS else e for e in value.dims)
+    if own.size == heads.size:
+        return tape.alias(value, full)
+    return tape.op("repeat", (value,), full, value.format, label=f"{label}, repeated to all heads")
+
+
+def composed(tape: Tape, q: Value, k: Value, v: Value, scores: Scores, math: bool = False) -> Value:
+    """Attention written out: scores, mask, softmax, dropout, weighted sum. Keeps matrices of tokens × key tokens."""
+    row = tuple(e for e in q.dims if e.dim is not Dim.HEAD)
+    square = (*row, *dims((Dim.KEY_TOKENS, _key_tokens(k))))
+    if math:
+        q = tape.op("mul", (q,), q.dims, q.format, label="queries, scaled")
+        k = tape.op("mul", (k,), k.dims, k.format, label="keys, scaled")
+    raw = tape.matmul(q, k, square, label="attention scores")
+    if scores.scaled and not math:
+        raw = tape.op("mul", (raw,), square, raw.format, label="scaled scores")
+    if scores.soft_cap:
+        raw = tape.op("div", (raw,), square, raw.format, label="scores over cap")
+        raw = tape.pointwise32("tanh", raw, keeps="output", label="capped scores")
+        raw = tape.op("mul", (raw,), square, raw.format, label="soft-capped scores")
+    if scores.bias is not None:
+        raw = tape.add(raw, scores.bias, label="biased scores")
+    elif scores.masked:
+        raw = tape.op("add", (raw,), square, raw.format, label="masked scores")
+    wide = tape.cast(raw, FLOAT32, "scores in float32") if scores.softmax32 else raw
+    probabilities = tape.softmax(wide)
+    if not tape.how.autocast:
+        probabilities = tape.cast(probabilities, v.format, "probabilities, cast")
+    probabilities = tape.dropout(probabilities, scores.dropout, "probabilities, dropped out")
+    out = tape.matmul(probabilities, v, (*row, *(e for e in v.dims if e.dim in (Dim.HEAD, Dim.VALUE_HEAD))), "weighted values")
+    return tape.contiguous(out, "attention output", _output_dims(q, v))

@@ -1,0 +1,97 @@
+"""One transformer block: branches around the residual stream, with their norms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from gauge.layers.attention import Attention
+from gauge.layers.norm import Norm
+from gauge.sequence import Sequence
+from gauge.tape import Tape, Value
+from gauge.tensor import Tensor
+
+
+class Layer(Protocol):
+    """What every kind of layer answers. `state` is optional: a layer that keeps nothing between steps leaves it out."""
+
+    def weights(self) -> Iterator[Tensor]:
+        """The tensors it owns."""
+        ...
+
+    def forward(self, tape: Tape, x: Value) -> Value:
+        """Its pass over `x`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """x + body(pre(x)): `pre` norms the branch's input, `post` its output, `after` the sum (BERT)."""
+
+    body: Layer
+    pre: Norm | None = None
+    post: Norm | None = None
+    after: Norm | None = None
+
+    def weights(self) -> Iterator[Tensor]:
+        """The body's tensors and its norms'."""
+        for owner in (self.pre, self.body, self.post, self.after):
+            if owner is not None:
+                yield from owner.weights()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Residual branches in order, or side by side from one input where `parallel` (a branch without its own norm then
+    reads the first one's)."""
+
+    steps: tuple[Residual, ...]
+    parallel: bool = False
+    kind: str = "block"
+
+    def weights(self) -> Iterator[Tensor]:
+        """All tensors of the block."""
+        for step in self.steps:
+            yield from step.weights()
+
+    def state(self, sequence: Sequence) -> Iterator[Tensor]:
+        """What its layers keep between steps."""
+        for step in self.steps:
+            keep = getattr(step.body, "state", None)
+            if keep is not None:
+                yield from keep(sequence)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The bodies, in order."""
+        return tuple(step.body for step in self.steps)
+
+    def forward(self, tape: Tape, x: Value, source: Value | None = None) -> Value:
+        """The residual stream after this block; `source` is the encoder's output for cross-attention."""
+        if self.parallel:
+            return self._side_by_side(tape, x)
+        for step in self.steps:
+            with tape.hold(x):
+                branch = step.pre(tape, x) if step.pre else x
+                branch = _through(tape, step.body, branch, source)
+                if step.post:
+                    branch = step.post(tape, branch)
+                x = tape.add(x, branch, label="residual stream")
+            if step.after:
+                x = step.after(tape, x)
+        return x
+
+    def _side_by_side(self, tape: Tape, x: Value) -> Value:
+        with tape.hold(x):
+            total, normed = x, x
+            for step in self.steps:
+                normed = step.pre(tape, x) if step.pre else normed
+                total = tape.add(total, step.body.forward(tape, normed), label="residual stream")
+        return total
+
+
+def _through(tape: Tape, body: Layer, x: Value, source: Value | None) -> Value:
+    if isinstance(body, Attention) and body.cross:
+        return body.forward(tape, x, source)
+    return body.forward(tape, x)

@@ -1,0 +1,61 @@
+"""Look-up tables: tokens, learned positions, token types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gauge.formats import BFLOAT16
+from gauge.layers.norm import Norm
+from gauge.tape import Dims, Tape, Value, dims
+from gauge.tensor import Dim, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A table of `rows` vectors: `token_embedding`, `position_embedding` or `type_embedding` by role."""
+
+    name: str
+    rows: int
+    size: int
+    role: str = "token_embedding"
+    rows_dim: Dim = Dim.VOCAB
+
+    def weights(self) -> Iterator[Tensor]:
+        """(rows, hidden)."""
+        yield Tensor(f"{self.name}.weight", dims((self.rows_dim, self.rows), (Dim.HIDDEN, self.size)), BFLOAT16, role=self.role)
+
+    def __call__(self, tape: Tape, tokens: Dims) -> Value:
+        """One vector for each position of `tokens`; only the token ids are kept, and they are inputs."""
+        (table,) = (tape.weight(t) for t in self.weights())
+        shape = (*tokens, *dims((Dim.HIDDEN, self.size)))
+        return tape.op("embedding", (), shape, table.format, label=f"{self.role.replace('_', ' ')}s", weights=(table,))
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """The sum of token, position and type vectors, then norm, projection and dropout, as far as a family has them.
+
+    `shared`: the tables belong to an earlier part and are only used here.
+    """
+
+    tables: tuple[Embedding, ...]
+    norm: Norm | None = None
+    dropout: float = 0.0
+    shared: bool = False
+
+    def weights(self) -> Iterator[Tensor]:
+        """All tables that are its own, and the norm."""
+        for table in () if self.shared else self.tables:
+            yield from table.weights()
+        if self.norm:
+            yield from self.norm.weights()
+
+    def forward(self, tape: Tape, tokens: Dims) -> Value:
+        """The residual stream that the first block reads."""
+        x = self.tables[0](tape, tokens)
+        for table in self.tables[1:]:
+            x = tape.add(x, table(tape, tokens), label="embeddings")
+        if self.norm:
+            x = self.norm(tape, x)
+        return tape.dropout(x, self.dropout, label="embeddings, dropped out")

@@ -1,0 +1,79 @@
+"""The output side: final norm, vocabulary projection and the loss over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gauge import kernels
+from gauge.formats import FLOAT32
+from gauge.layers.linear import Linear
+from gauge.layers.norm import Norm
+from gauge.tape import Tape, Value
+from gauge.tensor import Dim, Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """hidden → vocabulary (or classes). `tied`: the matrix is the token embedding and counts once.
+
+    `transform` is the dense layer and norm that BERT's head puts first. `upcast`: the family's loss runs on a float32
+    copy of the logits (every causal model in transformers). `soft_cap`: logits pass through a tanh (Gemma 2).
+    """
+
+    hidden: int
+    outputs: int
+    tied: bool = False
+    bias: bool = False
+    transform: tuple[Linear, str, Norm] | None = None
+    upcast: bool = True
+    soft_cap: bool = False
+    per_sequence: bool = False
+    over: Dim = Dim.VOCAB
+    name: str = "lm_head"
+
+    @property
+    def projection(self) -> Linear:
+        """(vocabulary, hidden)."""
+        return Linear(self.name, "head", ((self.over, self.outputs),), ((Dim.HIDDEN, self.hidden),), self.bias, False)
+
+    def weights(self) -> Iterator[Tensor]:
+        """The matrix where it is not tied, its bias, the transform."""
+        if self.transform:
+            yield from self.transform[0].weights()
+            yield from self.transform[2].weights()
+        if not self.tied:
+            yield self.projection.weight
+        if self.bias:
+            yield self.projection.bias_weight
+
+    def logits(self, tape: Tape, x: Value) -> Value:
+        """(batch, tokens, vocabulary) in the compute dtype."""
+        if self.transform:
+            dense, activation, norm = self.transform
+            x = norm(tape, kernels.activation(tape, activation, dense(tape, x)))
+        if self.per_sequence:
+            x = tape.alias(x, tuple(e for e in x.dims if e.dim not in (Dim.TOKENS, Dim.PATCHES)))
+        out = self.projection(tape, x, "logits")
+        if self.soft_cap:
+            scaled = tape.op("div", (out,), out.dims, out.format, label="logits over cap")
+            capped = tape.pointwise32("tanh", scaled, keeps="output", label="capped logits")
+            out = tape.op("mul", (capped,), out.dims, capped.format, label="logits, soft-capped")
+        return out
+
+    def loss(self, tape: Tape, logits: Value) -> Value:
+        """Cross-entropy as the runtime computes it."""
+        with tape.hold(logits):
+            wide = tape.cast(logits, FLOAT32, "logits in float32") if self.upcast else logits
+            with tape.hold(wide):
+                return cross_entropy(tape, wide)
+
+
+def cross_entropy(tape: Tape, logits: Value) -> Value:
+    """Log-softmax keeps its result; the negative log-likelihood needs a full-size gradient of it."""
+    log_probabilities = tape.op(
+        "log_softmax", (logits,), logits.dims, FLOAT32 if tape.how.autocast else logits.format,
+        label="log-probabilities", saves_output=True,
+    )  # fmt: skip
+    wide = tape.full(log_probabilities)
+    return tape.op("nll_loss", (wide,), (), wide.format, label="loss")

@@ -1,0 +1,89 @@
+"""An affine map between named dimensions, with room for a low-rank adapter: y = W x + b (+ B A x)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from gauge.formats import BFLOAT16
+from gauge.tape import Tape, Value, dims
+from gauge.tensor import Dim, Tensor
+
+Shape = tuple[tuple[Dim, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """`out` × `inp` weights under the name that checkpoints use (`q_proj`).
+
+    `role` names what the map is for, whatever a family calls it: `query`, `key`, `value`, `qkv`, `attention_output`,
+    `mlp_gate`, `mlp_up`, `mlp_down`, `head`, …; policies (file types, splits) go by it.
+    """
+
+    name: str
+    role: str
+    out: Shape
+    inp: Shape
+    bias: bool = False
+    adaptable: bool = True
+
+    @property
+    def weight(self) -> Tensor:
+        """(out, inp) weights."""
+        return Tensor(f"{self.name}.weight", dims(*self.out, *self.inp), BFLOAT16, role=self.role)
+
+    @property
+    def bias_weight(self) -> Tensor:
+        """(out) bias."""
+        return Tensor(f"{self.name}.bias", dims(*self.out), BFLOAT16, role=f"{self.role}_bias")
+
+    def weights(self) -> Iterator[Tensor]:
+        """The matrix and, where there is one, the bias."""
+        yield self.weight
+        if self.bias:
+            yield self.bias_weight
+
+    def adapters(self, rank: int) -> tuple[Tensor, Tensor]:
+        """The adapter's two factors: A (rank, inp) and B (out, rank). Source: arXiv 2106.09685, section 4.1."""
+        down = Tensor(f"{self.name}.lora_A", dims((Dim.RANK, rank), *self.inp), BFLOAT16, role="adapter")
+        up = Tensor(f"{self.name}.lora_B", dims(*self.out, (Dim.RANK, rank)), BFLOAT16, role="adapter")
+        return down, up
+
+    def __call__(self, tape: Tape, x: Value, label: str = "") -> Value:
+        """Apply it: the input is kept where the weights are trained, autocast's weight copy where it is used."""
+        y = self._product(tape, x, label or self.name)
+        plan = tape.how.adapters
+        if plan is None or not self.adaptable or (plan.targets is not None and self.name not in plan.targets):
+            return y
+        return self._adapted(tape, x, y)
+
+    def _product(self, tape: Tape, x: Value, label: str) -> Value:
+        weight = tape.weight(self.weight)
+        weights = (weight, tape.weight(self.bias_weight)) if self.bias else (weight,)
+        x = tape.low(x)
+        gone = {d for d, _ in self.inp}
+        shape = (*(e for e in x.dims if e.dim not in gone), *dims(*self.out))
+        saves = [x.storage] if weight.trainable else []
+        scratch = []
+        copy = tape.weight_copy(weight)
+        if copy is not None:
+            saves.append(copy)
+            scratch = [tape.allocate(f"gradient of {copy.tensor.name}", weight.dims, tape.how.compute)]
+        return tape.op(
+            "linear", (x,), shape, tape.how.compute, label=label, saves=saves, weights=weights,
+            backward_scratch=scratch if weight.trainable else (),
+        )  # fmt: skip
+
+    def _adapted(self, tape: Tape, x: Value, y: Value) -> Value:
+        plan = tape.how.adapters
+        assert plan is not None
+        down, up = (replace(t, format=plan.format) for t in self.adapters(plan.rank))
+        narrow = tape.dropout(tape.cast(x, plan.format, f"{self.name} input for adapter"), plan.dropout)
+        narrow = tape.low(narrow)
+        gone = {d for d, _ in self.inp}
+        batch = tuple(e for e in x.dims if e.dim not in gone)
+        rank_dims = (*batch, *dims((Dim.RANK, plan.rank)))
+        inner = tape.op("linear", (narrow,), rank_dims, narrow.format, label="adapter rank", saves=(narrow.storage,), weights=(down,))
+        outer = tape.op("linear", (inner,), y.dims, inner.format, label="adapter output", saves=(inner.storage,), weights=(up,))
+        scaled = tape.op("mul", (outer,), y.dims, outer.format, label="scaled adapter output")
+        return tape.cast(tape.add(y, scaled, label="adapted output"), y.format)

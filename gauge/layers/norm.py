@@ -1,0 +1,48 @@
+"""Normalisation over the residual stream or over one head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from gauge import kernels
+from gauge.formats import BFLOAT16
+from gauge.tape import Tape, Value, dims
+from gauge.tensor import Dim, Tensor
+
+Kind = Literal["rms", "rms_unit_offset", "layer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """`rms` (Llama), `rms_unit_offset` (Gemma: 1 + weight in float32) or `layer` (mean and deviation).
+
+    `affine` and `bias` say whether it has a weight and a bias of `size` along `over`.
+    """
+
+    name: str
+    size: int
+    kind: Kind = "rms"
+    bias: bool = False
+    affine: bool = True
+    over: Dim = Dim.HIDDEN
+    heads: tuple[Dim, int] | None = None
+
+    def weights(self) -> Iterator[Tensor]:
+        """A weight and, where there is one, a bias."""
+        if self.affine:
+            yield self._vector("weight")
+        if self.bias:
+            yield self._vector("bias")
+
+    def _vector(self, suffix: str) -> Tensor:
+        shape = ((self.heads,) if self.heads else ()) + ((self.over, self.size),)
+        return Tensor(f"{self.name}.{suffix}", dims(*shape), BFLOAT16, role="norm" if suffix == "weight" else "norm_bias")
+
+    def __call__(self, tape: Tape, x: Value) -> Value:
+        """Normalise `x` along `over`."""
+        weight = self._vector("weight") if self.affine else None
+        if self.kind == "layer":
+            return kernels.layer_norm(tape, x, weight, self._vector("bias") if self.bias else None)
+        return kernels.rms_norm(tape, x, weight, unit_offset=self.kind == "rms_unit_offset", over=self.over)

@@ -1,0 +1,112 @@
+"""A model's forward pass cut into segments: embeddings, each block, the head with its loss; each traced once a kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gauge.layers.block import Block
+from gauge.model import Model, Part
+from gauge.tape import Dims, How, Tape, Trace, Value, dims
+from gauge.tensor import Dim, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """The batch and the tokens of each sequence that a part may read."""
+
+    batch: int
+    tokens: int
+    source: int = 0
+
+    def of(self, part: Part) -> int:
+        """Positions of the sequence that a part reads."""
+        if part.sequence == "source":
+            return self.source
+        return part.length if part.sequence == "image" else self.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of the pass with its trace; `layer` is None outside the blocks."""
+
+    name: str
+    part: str
+    layer: int | None
+    trace: Trace
+
+
+@dataclass
+class Pass:
+    """All segments in order, with the values that they share."""
+
+    segments: list[Segment] = field(default_factory=list)
+    shared: dict[str, Value] = field(default_factory=dict)
+    copies: tuple[Tensor, ...] = ()
+
+
+class Tracer:
+    """Traces a model; equal blocks with equal circumstances share one trace."""
+
+    def __init__(self, model: Model, how: How, lengths: Lengths, input_grad: bool = False) -> None:
+        self._model = model
+        self._how = how
+        self._lengths = lengths
+        self._input_grad = input_grad
+        self._pass = Pass()
+        self._known: dict[tuple[int, bool, str], Trace] = {}
+
+    def run(self, loss: bool) -> Pass:
+        """The whole pass; with `loss`, the head is followed by the cross-entropy."""
+        source: Value | None = None
+        for part in self._model.parts:
+            last = part is self._model.parts[-1]
+            x = self._enter(part)
+            for index, block in enumerate(part.blocks):
+                x = self._block(part, index, block, x, source)
+            x = self._leave(part, x, last, loss)
+            if not last:
+                source = self._publish(part, x)
+        return self._pass
+
+    def _tokens(self, part: Part) -> Dims:
+        return dims((Dim.BATCH, self._lengths.batch), (Dim.TOKENS, self._lengths.of(part)))
+
+    def _enter(self, part: Part) -> Value:
+        tape = Tape(self._how, self._pass.shared)
+        if part.embeddings is None:
+            shape = (*self._tokens(part), *dims((Dim.HIDDEN, self._model.hidden)))
+            return tape.input("inputs", shape, self._how.stored)
+        x = part.embeddings.forward(tape, self._tokens(part))
+        self._pass.segments.append(Segment("embeddings", part.name, None, tape.trace(None, x)))
+        if self._input_grad:
+            x.grad = True
+        return x
+
+    def _block(self, part: Part, index: int, block: Block, x: Value, source: Value | None) -> Value:
+        key = (id(block), x.grad, x.format.id)
+        trace = self._known.get(key)
+        if trace is None:
+            tape = Tape(self._how, self._pass.shared)
+            entry = tape.input("residual stream", x.dims, x.format, x.grad)
+            trace = tape.trace(entry, block.forward(tape, entry, source))
+            self._known[key] = trace
+        self._pass.segments.append(Segment(block.kind, part.name, index, trace))
+        return trace.results[0]
+
+    def _leave(self, part: Part, x: Value, last: bool, loss: bool) -> Value:
+        tape = Tape(self._how, self._pass.shared)
+        entry = tape.input("residual stream", x.dims, x.format, x.grad)
+        out = part.norm(tape, entry) if part.norm else entry
+        head = self._model.head
+        if last and head:
+            out = head.logits(tape, out)
+            if loss:
+                out = head.loss(tape, out)
+        if tape.ops:
+            self._pass.segments.append(Segment("head" if last and head else "final norm", part.name, None, tape.trace(entry, out)))
+        return out
+
+    def _publish(self, part: Part, x: Value) -> Value:
+        shape = tuple(e._replace(dim=Dim.SOURCE_TOKENS) if e.dim is Dim.TOKENS else e for e in x.dims)
+        tape = Tape(self._how, self._pass.shared)
+        return tape.shared(f"{part.name} output", shape, x.format, x.grad)

@@ -1,0 +1,45 @@
+"""What inference keeps between steps: keys and values, latents, recurrent states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gauge.breakdown import Item, item
+from gauge.formats import Format
+from gauge.memory.collect import layered
+from gauge.model import Model
+from gauge.sequence import Sequence
+from gauge.tensor import Mesh, Rules, Tensor, shard
+
+WHY_CACHE = "What each sequence in flight keeps so that the next token need not recompute the past."
+WHY_STATE = "A recurrent layer folds the past into a state whose size does not depend on the context."
+
+
+def is_recurrent(tensor: Tensor) -> bool:
+    """Whether a state tensor is recurrent state rather than a cache of tokens."""
+    return not tensor.role.endswith("_cache")
+
+
+def state_items(
+    model: Model, sequence: Sequence, formats: Callable[[Tensor], Format], rules: Rules = (), mesh: Mesh | None = None
+) -> tuple[Item, ...]:
+    """The cache and recurrent state of all layers, split as the rules say."""
+    held = ((shard(t.stored_as(formats(t)), rules, mesh or {}), n) for t, n in model.state(sequence))
+    return tuple(
+        item(
+            "recurrent_state" if is_recurrent(t) else "kv_cache", t,
+            why=WHY_STATE if is_recurrent(t) else WHY_CACHE, source=model.source,
+        )
+        for t in layered(held, len(model.decoder.blocks))
+    )  # fmt: skip
+
+
+def cache_formats(key: Format, value: Format | None, recurrent: Callable[[Tensor], Format]) -> Callable[[Tensor], Format]:
+    """The format of each state tensor: one for keys and latents, one for values, a rule for recurrent state."""
+
+    def choose(tensor: Tensor) -> Format:
+        if is_recurrent(tensor):
+            return recurrent(tensor)
+        return (value or key) if "value" in tensor.role else key
+
+    return choose

@@ -1,0 +1,1 @@
+"""Foreign descriptions of a model → `gauge.model.Model`."""

@@ -1,0 +1,68 @@
+"""T5: encoder and decoder with relative position biases, RMS norms, inner width apart from the hidden one.
+
+Source: transformers 5.23 models/t5/modeling_t5.py; arXiv 1910.10683.
+"""
+
+from __future__ import annotations
+
+from gauge.layers.attention import Attention
+from gauge.layers.block import Block, Residual
+from gauge.layers.embedding import Embedding, Embeddings
+from gauge.layers.head import Head
+from gauge.layers.mlp import MLP
+from gauge.layers.norm import Norm
+from gauge.model import Model, Part
+from gauge.readers.config import Config
+
+
+def read(config: Config) -> Model:
+    """An encoder-decoder from its config; the two share the token embedding."""
+    hidden, vocab = config.integer("d_model"), config.integer("vocab_size")
+    layers = config.integer("num_layers")
+    embedding = Embedding("shared", vocab, hidden)
+    dropout = config.number("dropout_rate", default=0.1)
+    encoder = Part("encoder", _stack(config, layers, False), Embeddings((embedding,), dropout=dropout), Norm("final_layer_norm", hidden), sequence="source")
+    decoder = Part(
+        "decoder", _stack(config, config.integer("num_decoder_layers", default=layers), True),
+        Embeddings((embedding,), dropout=dropout, shared=True), Norm("final_layer_norm", hidden), sequence="target",
+    )  # fmt: skip
+    tied = config.flag("tie_word_embeddings", default=True)
+    return Model(
+        id="", family=config.text("model_type"), parts=(encoder, decoder),
+        head=Head(hidden=hidden, outputs=vocab, tied=tied, upcast=False),
+        max_length=config.integer("n_positions", default=512), hidden=hidden, vocab=vocab,
+    )  # fmt: skip
+
+
+def _stack(config: Config, layers: int, decoder: bool) -> tuple[Block, ...]:
+    """Only the first block of a stack owns the table of relative biases; all add the same bias."""
+    first, rest = _block(config, decoder, True), _block(config, decoder, False)
+    return (first, *(rest,) * (layers - 1))
+
+
+def _block(config: Config, decoder: bool, first: bool) -> Block:
+    hidden = config.integer("d_model")
+    dropout = config.number("dropout_rate", default=0.1)
+    own = Attention(
+        hidden=hidden, heads=config.integer("num_heads"), kv_heads=config.integer("num_heads"), head=config.integer("d_kv"),
+        causal=decoder, caches=decoder, softmax32=False, scaled=False, dropout=dropout, out_dropout=dropout,
+        relative_buckets=config.integer("relative_attention_num_buckets", default=32) if first else 0,
+        shared_bias="decoder" if decoder else "encoder", names=("q", "k", "v", "o"),
+    )  # fmt: skip
+    steps = [Residual(own, pre=Norm("layer_norm", hidden))]
+    if decoder:
+        cross = own.edited(cross=hidden, causal=False, caches=True, relative_buckets=0, shared_bias="")
+        steps.append(Residual(cross, pre=Norm("layer_norm", hidden)))
+    steps.append(Residual(_mlp(config, hidden, dropout), pre=Norm("layer_norm", hidden)))
+    return Block(tuple(steps), kind="decoder block" if decoder else "encoder block")
+
+
+def _mlp(config: Config, hidden: int, dropout: float) -> MLP:
+    kind = config.text("feed_forward_proj", default="relu")
+    gated = kind.startswith("gated")
+    activation = "gelu_new" if kind == "gated-gelu" else kind.removeprefix("gated-")
+    names = ("wi_0", "wi_1", "wo") if gated else ("", "wi", "wo")
+    return MLP(
+        hidden=hidden, inner=config.integer("d_ff"), gated=gated, activation=config.text("dense_act_fn", default=activation),
+        dropout=dropout, inner_dropout=dropout, names=names,
+    )  # fmt: skip

@@ -1,0 +1,485 @@
+"""A tape of one forward pass: which tensors an operator makes, keeps for backward, and when each one dies.
+
+Layers write their forward pass on a `Tape` as a model file would. Nothing is computed: values carry named dimensions
+and a format. From the record follow the tensors saved for backward, the peak of a forward pass without gradients
+(prefill), and the course of backward, each as the tensors alive at that moment.
+
+Source: the autograd formulas of PyTorch 2.13 (tools/autograd/derivatives.yaml) and its autocast lists
+(aten/src/ATen/autocast_mode.h).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from gauge.formats import BFLOAT16, BOOL, FLOAT32, Format
+from gauge.tensor import Dim, Extent, Mesh, Rules, Tensor, shard
+
+Dims = tuple[Extent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """The circumstances of a forward pass.
+
+    `compute` is the dtype of unquantized weights and activations; under `autocast` weights are float32 and matrix
+    products run in `compute`. `kernels` picks between composed and fused operators (`gauge.kernels`), `attention` the
+    attention kernel as asked for. `dropout` overrides the model's own rates where it is not None.
+    """
+
+    compute: Format = BFLOAT16
+    autocast: bool = False
+    grad: bool = True
+    kernels: str = "eager"
+    attention: str = "sdpa"
+    dropout: float | None = None
+    adapters: AdapterPlan | None = None
+    frozen: bool = False
+    quantized: bool = False
+    rules: Rules = ()
+    mesh: Mesh = field(default_factory=dict)
+    version: str = ""
+
+    @property
+    def stored(self) -> Format:
+        """The format that trainable weights are held in."""
+        return FLOAT32 if self.autocast else self.compute
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterPlan:
+    """Low-rank adapters on the linear maps whose names are in `targets` (None: every linear map inside the blocks)."""
+
+    targets: frozenset[str] | None
+    rank: int
+    format: Format
+    dropout: float
+
+
+class Storage:
+    """One block of memory: a tensor as one device holds it. Identity is what counts."""
+
+    __slots__ = ("size", "tensor", "shared", "cached")
+
+    def __init__(self, tensor: Tensor, shared: bool = False) -> None:
+        self.tensor = tensor
+        self.size = tensor.bytes
+        self.shared = shared
+        self.cached = False
+
+
+class Value:
+    """What an operator reads and writes: a view of a storage, with its own dimensions."""
+
+    __slots__ = ("storage", "dims", "format", "grad")
+
+    def __init__(self, storage: Storage, dims: Dims, format: Format, grad: bool) -> None:
+        self.storage = storage
+        self.dims = dims
+        self.format = format
+        self.grad = grad
+
+    @property
+    def name(self) -> str:
+        """The name of the tensor that it views."""
+        return self.storage.tensor.name
+
+
+@dataclass(slots=True, eq=False)
+class Op:
+    """One operator of the record.
+
+    `saved` storages live until its backward ran. Backward makes a gradient for each of `gradients`, hands its own on to
+    each of `passes`, writes the gradients of `weights`, and needs `backward_scratch` while it runs.
+    """
+
+    name: str
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    saved: tuple[Storage, ...] = ()
+    scratch: tuple[Storage, ...] = ()
+    gradients: tuple[Value, ...] = ()
+    passes: tuple[Value, ...] = ()
+    weights: tuple[Tensor, ...] = ()
+    backward_scratch: tuple[Storage, ...] = ()
+    drops: tuple[Storage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The storages alive at one operator, with their bytes in all."""
+
+    event: str
+    bytes: int
+    alive: tuple[Storage, ...]
+    weight_gradients: tuple[Tensor, ...] = ()
+
+
+class Tape:
+    """The record of one segment's forward pass (a block, the embeddings, the head with its loss)."""
+
+    def __init__(self, how: How, shared: dict[str, Value] | None = None) -> None:
+        self.how = how
+        self.ops: list[Op] = []
+        self.shared_values: dict[str, Value] = {} if shared is None else shared
+
+    # ---------------------------------------------------------------- making values
+    def allocate(self, name: str, dims: Dims, format: Format) -> Storage:
+        """A new block of memory, split as the rules of this pass say."""
+        return Storage(shard(Tensor(name, dims, format), self.how.rules, self.how.mesh))
+
+    def input(self, name: str, dims: Dims, format: Format, grad: bool = False) -> Value:
+        """A value that comes from outside this segment."""
+        return Value(self.allocate(name, dims, format), dims, format, grad and self.how.grad)
+
+    def shared(self, name: str, dims: Dims, format: Format, grad: bool = False) -> Value:
+        """A value that all segments share under this name (rotary tables, masks, encoder output): it exists once."""
+        value = self.shared_values.get(name)
+        if value is None:
+            value = self.input(name, dims, format, grad)
+            value.storage.shared = True
+            self.shared_values[name] = value
+        return value
+
+    def hold(self, *values: Value) -> Hold:
+        """Keep values alive, as a local variable of the model's code does, until the block is left."""
+        return Hold(self, values)
+
+    def op(
+        self,
+        name: str,
+        inputs: Iterable[Value],
+        dims: Dims,
+        format: Format,
+        *,
+        label: str | None = None,
+        saves: Iterable[Storage] = (),
+        scratch: Iterable[Storage] = (),
+        gradients: Iterable[Value] | None = None,
+        weights: Iterable[Tensor] = (),
+        backward_scratch: Iterable[Storage] = (),
+        saves_output: bool = False,
+    ) -> Value:
+        """Append an operator that writes one new tensor called `label`, and give its output.
+
+        What it saves is dropped where nothing needs its gradient; gradients go to the inputs that need one.
+        """
+        read = tuple(inputs)
+        trained = tuple(w for w in weights if w.trainable) if self.how.grad else ()
+        needs = self.how.grad and (bool(trained) or any(v.grad for v in read))
+        storage = self.allocate(label or name, dims, format)
+        out = Value(storage, dims, format, needs)
+        kept = tuple(saves) + ((storage,) if saves_output else ()) if needs else ()
+        to = tuple(v for v in (read if gradients is None else gradients) if v.grad) if needs else ()
+        self.ops.append(
+            Op(name, read, (out,), kept, tuple(scratch), to, (), trained, tuple(backward_scratch) if needs else ())
+        )
+        return out
+
+    def alias(self, value: Value, dims: Dims, label: str = "view") -> Value:
+        """Another view of the same memory: reshape, transpose, slice, expand."""
+        out = Value(value.storage, dims, value.format, value.grad)
+        self.ops.append(Op(label, (value,), (out,), passes=(value,) if value.grad else ()))
+        return out
+
+    # ---------------------------------------------------------------- operators
+    def cast(self, value: Value, format: Format, label: str | None = None) -> Value:
+        """The same numbers in another dtype; nothing happens where it is that dtype already."""
+        if value.format == format:
+            return value
+        return self.op("to", (value,), value.dims, format, label=label or f"{value.name} in {format.id}")
+
+    def low(self, value: Value) -> Value:
+        """An operand of a matrix product: autocast casts it anew for every product that reads it."""
+        return self.cast(value, self.how.compute) if self.how.autocast else value
+
+    def full(self, value: Value) -> Value:
+        """An operand of an operator on autocast's float32 list."""
+        return self.cast(value, FLOAT32) if self.how.autocast else value
+
+    def unary(self, name: str, value: Value, *, keeps: str = "input", label: str | None = None) -> Value:
+        """An elementwise function that keeps its `input`, its `output` or `nothing` for backward."""
+        saves = (value.storage,) if keeps == "input" else ()
+        return self.op(
+            name, (value,), value.dims, value.format, label=label, saves=saves, saves_output=keeps == "output"
+        )
+
+    def pointwise32(self, name: str, value: Value, **options: str) -> Value:
+        """An elementwise function on autocast's float32 list (pow, exp, rsqrt, softplus)."""
+        return self.unary(name, self.full(value), **options)
+
+    def mul(self, a: Value, b: Value, label: str = "product") -> Value:
+        """Elementwise product: each factor is kept where the other needs a gradient."""
+        saves = [v.storage for v, other in ((a, b), (b, a)) if other.grad]
+        return self.op("mul", (a, b), _wider(a, b), promoted(a.format, b.format), label=label, saves=saves)
+
+    def scale(self, value: Value, weight: Tensor, label: str = "scaled") -> Value:
+        """Elementwise product with a weight vector: the input is kept where the weight is trained."""
+        saves = (value.storage,) if weight.trainable else ()
+        format = promoted(value.format, weight.format)
+        return self.op("mul", (value,), value.dims, format, label=label, saves=saves, weights=(weight,))
+
+    def add(self, a: Value, b: Value, label: str = "sum") -> Value:
+        """Elementwise sum: keeps nothing and hands its gradient on as it is."""
+        format = promoted(a.format, b.format)
+        out = self.op("add", (a, b), _wider(a, b), format, label=label, gradients=())
+        op = self.ops[-1]
+        same = [v for v in (a, b) if v.grad and v.format == format and _elements(v.dims) == _elements(out.dims)]
+        op.passes = tuple(same)
+        op.gradients = tuple(v for v in (a, b) if v.grad and v not in same)
+        return out
+
+    def reduce(self, name: str, value: Value, dims: Dims, label: str, *, keeps: str = "nothing") -> Value:
+        """A sum or mean down to `dims`; its gradient is expanded, not stored."""
+        saves = (value.storage,) if keeps == "input" else ()
+        out = self.op(name, (value,), dims, value.format, label=label, saves=saves, saves_output=keeps == "output")
+        return out
+
+    def matmul(self, a: Value, b: Value, dims: Dims, label: str = "matmul") -> Value:
+        """Product of two activations: each is kept where the other needs a gradient."""
+        a, b = self.low(a), self.low(b)
+        saves = [v.storage for v, other in ((a, b), (b, a)) if other.grad]
+        return self.op("matmul", (a, b), dims, a.format, label=label, saves=saves)
+
+    def softmax(self, value: Value, format: Format | None = None, label: str = "probabilities") -> Value:
+        """Softmax keeps its result. `format` is the dtype it computes in; autocast computes in float32."""
+        target = FLOAT32 if self.how.autocast else format or value.format
+        if self.how.autocast:
+            value = self.full(value)
+        return self.op("softmax", (value,), value.dims, target, label=label, saves_output=True)
+
+    def dropout(self, value: Value, rate: float, label: str = "dropped out") -> Value:
+        """Dropout keeps a one-byte mask; at rate 0 or without gradients it is not there."""
+        rate = rate if self.how.dropout is None else self.how.dropout
+        if rate <= 0 or not self.how.grad:
+            return value
+        mask = self.allocate(f"dropout mask of {value.name}", value.dims, BOOL)
+        out = self.op("dropout", (value,), value.dims, value.format, label=label, saves=(mask,))
+        if not out.grad:
+            self.ops[-1].scratch = (mask,)
+        return out
+
+    def contiguous(self, value: Value, label: str | None = None, dims: Dims | None = None) -> Value:
+        """A copy in another memory order."""
+        return self.op("copy", (value,), dims or value.dims, value.format, label=label or f"{value.name}, copied")
+
+    def concat(self, values: Iterable[Value], dims: Dims, label: str) -> Value:
+        """Several values one after the other in new memory; gradients are slices of the one gradient."""
+        read = tuple(values)
+        out = self.op("cat", read, dims, read[0].format, label=label, gradients=())
+        self.ops[-1].passes = tuple(v for v in read if v.grad)
+        return out
+
+    def weight(self, tensor: Tensor) -> Tensor:
+        """The weight as this pass holds it: in the stored format, trainable unless everything is frozen."""
+        format = tensor.format if tensor.format.id in ("int64",) else self.how.stored
+        return replace(tensor, format=format, trainable=tensor.trainable and not self.how.frozen)
+
+    def weight_copy(self, weight: Tensor) -> Storage | None:
+        """Autocast's 16-bit copy of a weight: cached until the forward pass ends, kept until backward used it."""
+        if not self.how.autocast or weight.format == self.how.compute:
+            return None
+        copy = self.allocate(f"{self.how.compute.id} copy of {weight.name}", weight.dims, self.how.compute)
+        copy.cached = weight.trainable
+        return copy
+
+    # ---------------------------------------------------------------- reading the record
+    def trace(self, source: Value | None, result: Value | Iterable[Value]) -> Trace:
+        """The finished record, from the value that came in to the value that goes out."""
+        results = (result,) if isinstance(result, Value) else tuple(result)
+        return Trace(tuple(self.ops), source, results, self.how)
+
+
+class Hold:
+    """Context manager behind `Tape.hold`."""
+
+    def __init__(self, tape: Tape, values: tuple[Value, ...]) -> None:
+        self._tape = tape
+        self._values = values
+
+    def __enter__(self) -> None:
+        """Nothing happens at entry: the values are alive already."""
+
+    def __exit__(self, *_: object) -> None:
+        tape = self._tape
+        if tape.ops:
+            tape.ops[-1].drops += tuple(v.storage for v in self._values)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One segment's forward pass, ready to be read: what it saves, how it peaks going forward and backward."""
+
+    ops: tuple[Op, ...]
+    source: Value | None
+    results: tuple[Value, ...]
+    how: How
+
+    @cached_property
+    def saved(self) -> tuple[Storage, ...]:
+        """Storages kept for backward that this segment owns: each once, shared ones and weights left out."""
+        seen: dict[int, Storage] = {}
+        for op in self.ops:
+            for storage in op.saved:
+                if not storage.shared:
+                    seen.setdefault(id(storage), storage)
+        return tuple(seen.values())
+
+    @cached_property
+    def shared(self) -> tuple[Storage, ...]:
+        """Storages kept for backward that belong to all segments."""
+        return tuple({id(s): s for op in self.ops for s in op.saved if s.shared}.values())
+
+    @cached_property
+    def saved_bytes(self) -> int:
+        """Bytes kept for backward."""
+        return sum(s.size for s in self.saved)
+
+    @property
+    def saves_source(self) -> bool:
+        """Whether what came in is kept."""
+        return self.source is not None and any(s is self.source.storage for s in self.saved)
+
+    @property
+    def saves_result(self) -> bool:
+        """Whether what goes out is kept by this segment itself."""
+        return any(s is r.storage for s in self.saved for r in self.results)
+
+    @cached_property
+    def weight_gradients(self) -> tuple[Tensor, ...]:
+        """The weights that get a gradient here."""
+        return tuple(w for op in self.ops for w in op.weights)
+
+    @cached_property
+    def forward(self) -> tuple[Moment, ...]:
+        """The tensors alive at each operator going forward; what came in counts, shared ones do not."""
+        return tuple(self._forward())
+
+    def _forward(self) -> Iterator[Moment]:
+        last = self._last_use()
+        kept = {id(s) for s in self.saved} | {id(r.storage) for r in self.results}
+        alive: dict[int, Storage] = {}
+        if self.source is not None:
+            alive[id(self.source.storage)] = self.source.storage
+        for index, op in enumerate(self.ops):
+            for storage in (*(o.storage for o in op.outputs), *op.saved):
+                if not storage.shared:
+                    alive[id(storage)] = storage
+            now = (*alive.values(), *op.scratch)
+            yield Moment(op.name, sum(s.size for s in now), now)
+            for key in [k for k in alive if last.get(k, -1) <= index and k not in kept]:
+                del alive[key]
+
+    def _last_use(self) -> dict[int, int]:
+        last: dict[int, int] = {}
+        for index, op in enumerate(self.ops):
+            for value in (*op.inputs, *op.outputs):
+                last[id(value.storage)] = index
+            for storage in op.drops:
+                last[id(storage)] = index
+        if self.source is not None:
+            last[id(self.source.storage)] = len(self.ops)
+        return last
+
+    @cached_property
+    def backward(self) -> tuple[Moment, ...]:
+        """The tensors alive at each operator going backward: what is still saved, gradients in flight, scratch.
+
+        `weight_gradients` of a moment are those made up to it.
+        """
+        return tuple(Backward(self).run())
+
+
+class Backward:
+    """Walks a trace from its end to its start, as autograd does."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._alive: dict[int, Storage] = {id(s): s for s in trace.saved}
+        self._uses: dict[int, int] = {}
+        for op in trace.ops:
+            for storage in op.saved:
+                self._uses[id(storage)] = self._uses.get(id(storage), 0) + 1
+        self._grads: dict[int, Storage] = {}
+        self._holders: dict[int, int] = {}
+        self._made: list[Tensor] = []
+
+    def run(self) -> Iterator[Moment]:
+        """One moment an operator."""
+        for result in self._trace.results:
+            if result.grad:
+                self._give(result, self._gradient(result))
+        for op in reversed(self._trace.ops):
+            yield from self._step(op)
+
+    def _gradient(self, value: Value) -> Storage:
+        how = self._trace.how
+        return Storage(shard(Tensor(f"gradient of {value.name}", value.dims, value.format), how.rules, how.mesh))
+
+    def _give(self, value: Value, storage: Storage) -> None:
+        key = id(value)
+        if key in self._grads:
+            return
+        self._grads[key] = storage
+        self._alive[id(storage)] = storage
+        self._holders[id(storage)] = self._holders.get(id(storage), 0) + 1
+
+    def _take(self, value: Value) -> Storage | None:
+        return self._grads.pop(id(value), None)
+
+    def _release(self, storage: Storage) -> None:
+        left = self._holders.get(id(storage), 0) - 1
+        self._holders[id(storage)] = left
+        if left <= 0:
+            self._alive.pop(id(storage), None)
+
+    def _step(self, op: Op) -> Iterator[Moment]:
+        taken = [g for g in (self._take(o) for o in op.outputs) if g is not None]
+        if taken or not op.outputs or (op.weights and not any(o.grad for o in op.outputs)):
+            made = [(v, self._gradient(v)) for v in op.gradients]
+            self._made.extend(op.weights)
+            now = (*self._alive.values(), *(s for _, s in made), *op.backward_scratch)
+            yield Moment(op.name, sum(s.size for s in now), now, tuple(self._made))
+            for value, storage in made:
+                self._give(value, storage)
+            for value in op.passes:
+                self._give(value, taken[0] if taken else self._gradient(value))
+        for gradient in taken:
+            self._release(gradient)
+        self._forget(op)
+
+    def _forget(self, op: Op) -> None:
+        for storage in op.saved:
+            left = self._uses[id(storage)] - 1
+            self._uses[id(storage)] = left
+            if left == 0:
+                self._alive.pop(id(storage), None)
+
+
+_WIDTH_ORDER = ("bool", "int8", "float16", "bfloat16", "float32", "float64")
+
+
+def promoted(a: Format, b: Format) -> Format:
+    """The dtype of an operator on two dtypes: the wider one."""
+    if a == b:
+        return a
+    order = _WIDTH_ORDER
+    return a if order.index(a.id) >= order.index(b.id) else b
+
+
+def _elements(dims: Dims) -> int:
+    total = 1
+    for e in dims:
+        total *= e.size
+    return total
+
+
+def _wider(a: Value, b: Value) -> Dims:
+    return a.dims if _elements(a.dims) >= _elements(b.dims) else b.dims
+
+
+def dims(*pairs: tuple[Dim, int]) -> Dims:
+    """Dimensions from `(name, size)` pairs."""
+    return tuple(Extent(d, n, n) for d, n in pairs)
