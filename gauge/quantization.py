@@ -84,6 +84,12 @@ SCHEMES: dict[str, Scheme] = {
     )
 }  # fmt: skip
 
+
+def scheme_of(quantization: str) -> Scheme:
+    """The scheme of that name; GGUF file types are llama.cpp's and leave weights as they are here."""
+    return SCHEMES.get(quantization, SCHEMES["none"])
+
+
 GGUF_FILE_TYPES = (
     "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0",
     "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K", "Q2_K_S", "IQ4_NL", "IQ4_XS", "IQ3_M", "IQ3_S", "IQ3_XS", "IQ3_XXS",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from gauge.layers.block import Block
 from gauge.model import Model, Part
+from gauge.plan import Plan
 from gauge.tape import Dims, How, Tape, Trace, Value, dims
 from gauge.tensor import Dim, Tensor
 
@@ -23,6 +24,13 @@ class Lengths:
         if part.sequence == "source":
             return self.source
         return part.length if part.sequence == "image" else self.tokens
+
+
+def lengths(model: Model, plan: Plan, tokens: int) -> Lengths:
+    """Sequence lengths of the parts: an encoder-decoder reads `sequence_length` and writes `target_length`."""
+    if model.parts[0].sequence == "source":
+        return Lengths(plan.batch_size, plan.target_length or tokens, tokens)
+    return Lengths(plan.batch_size, tokens)
 
 
 @dataclass(frozen=True, slots=True)
