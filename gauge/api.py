@@ -31,7 +31,9 @@ def answer_to(request: Any, deep: bool = True) -> dict[str, Any]:
     except RequestErrors as found:
         return failure(found.errors)
     except (RecursionError, MemoryError, OverflowError) as why:
-        return failure([RequestError("request", f"it is too large or too deep ({type(why).__name__})", "make it smaller")])
+        return failure(
+            [RequestError("request", f"it is too large or too deep ({type(why).__name__})", "make it smaller")]
+        )
 
 
 def answer(request_json: str) -> str:
@@ -42,7 +44,9 @@ def answer(request_json: str) -> str:
 def answer_text(request_json: str, deep: bool = True) -> dict[str, Any]:
     """The answer to a request in JSON text."""
     if len(request_json) > LONGEST_REQUEST:
-        return failure([RequestError("request", f"it is longer than {LONGEST_REQUEST:,} characters", "make it smaller")])
+        return failure(
+            [RequestError("request", f"it is longer than {LONGEST_REQUEST:,} characters", "make it smaller")]
+        )
     try:
         request = json.loads(request_json)
     except (ValueError, RecursionError):

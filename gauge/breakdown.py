@@ -15,9 +15,20 @@ Certainty = Literal["exact", "policy", "measured"]
 Scope = Literal["allocated", "reserved", "device"]
 
 COMPONENTS = (
-    "weights", "adapters", "gradients", "optimizer_states", "master_weights", "activations", "logits", "kv_cache",
-    "recurrent_state", "workspace", "communication", "cuda_graphs", "framework",
-)  # fmt: skip
+    "weights",
+    "adapters",
+    "gradients",
+    "optimizer_states",
+    "master_weights",
+    "activations",
+    "logits",
+    "kv_cache",
+    "recurrent_state",
+    "workspace",
+    "communication",
+    "cuda_graphs",
+    "framework",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +108,61 @@ def factors_of(tensor: Tensor) -> tuple[Factor, ...]:
 
 
 def item(
-    component: str, tensor: Tensor, label: str = "", *, why: str = "", source: str = "",
-    certainty: Certainty = "exact", moments: tuple[str, ...] = (), scope: Scope = "allocated",
-) -> Item:  # fmt: skip
+    component: str,
+    tensor: Tensor,
+    label: str = "",
+    *,
+    why: str = "",
+    source: str = "",
+    certainty: Certainty = "exact",
+    moments: tuple[str, ...] = (),
+    scope: Scope = "allocated",
+) -> Item:
     """An item of one tensor, explained by its dimensions."""
     size = tensor.bytes
     return Item(
-        component=component, label=label or tensor.name, bytes=size, low=size, high=size, certainty=certainty,
-        factors=factors_of(tensor), why=why, source=source, moments=moments, scope=scope,
-    )  # fmt: skip
+        component=component,
+        label=label or tensor.name,
+        bytes=size,
+        low=size,
+        high=size,
+        certainty=certainty,
+        factors=factors_of(tensor),
+        why=why,
+        source=source,
+        moments=moments,
+        scope=scope,
+    )
 
 
 def measured(
-    component: str, label: str, size: int, low: int, high: int, *, why: str, source: str,
-    moments: tuple[str, ...] = (), scope: Scope = "device", certainty: Certainty = "measured",
-) -> Item:  # fmt: skip
+    component: str,
+    label: str,
+    size: int,
+    low: int,
+    high: int,
+    *,
+    why: str,
+    source: str,
+    moments: tuple[str, ...] = (),
+    scope: Scope = "device",
+    certainty: Certainty = "measured",
+) -> Item:
     """An item that was measured rather than derived, with the range it was seen in."""
     factors = (Factor("bytes", size, "", "measured"),)
     return Item(
-        component=component, label=label, bytes=size, low=low, high=high, certainty=certainty, factors=factors,
-        why=why, source=source, moments=moments, scope=scope,
-    )  # fmt: skip
+        component=component,
+        label=label,
+        bytes=size,
+        low=low,
+        high=high,
+        certainty=certainty,
+        factors=factors,
+        why=why,
+        source=source,
+        moments=moments,
+        scope=scope,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -16,7 +16,7 @@ from gauge.units import GIB, MIB
 Entry = dict[str, Any]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _lines(name: str) -> tuple[str, ...]:
     return tuple(files("gauge.data").joinpath(name).read_text(encoding="utf-8").splitlines())
 
@@ -32,7 +32,7 @@ def _find(name: str, wanted: str) -> Entry | None:
     return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def entries(name: str) -> tuple[Entry, ...]:
     """All entries of a data file, parsed."""
     return tuple(json.loads(line) for line in _lines(name))
@@ -43,7 +43,9 @@ def load_model(id: str) -> Entry:
     """The catalogue's entry of a model by id, alias or a tolerant spelling of either. Raises RequestError."""
     entry = _find("models.jsonl", id) or _tolerant("models.jsonl", id)
     if entry is None:
-        raise RequestError("model", f"{shown(id)} is not in the catalogue", _suggestion("models.jsonl", id, "or paste its config.json"))
+        raise RequestError(
+            "model", f"{shown(id)} is not in the catalogue", _suggestion("models.jsonl", id, "or paste its config.json")
+        )
     return entry
 
 
@@ -52,7 +54,9 @@ def load_device(id: str) -> Device:
     """A device by id or alias. Raises RequestError."""
     entry = _find("devices.jsonl", id) or _tolerant("devices.jsonl", id)
     if entry is None:
-        raise RequestError("device", f"{shown(id)} is not in the catalogue", _suggestion("devices.jsonl", id, "or give device_memory"))
+        raise RequestError(
+            "device", f"{shown(id)} is not in the catalogue", _suggestion("devices.jsonl", id, "or give device_memory")
+        )
     return device_of(entry)
 
 
@@ -62,18 +66,24 @@ def device_of(entry: Entry) -> Device:
     reported = mebibytes(entry["memory_reported_mib"]) if entry.get("memory_reported_mib") else label
     limit = entry.get("gpu_limit_default_mib")
     return Device(
-        id=entry["id"], title=entry["title"], vendor=entry["vendor"], kind=entry["kind"],
-        marketing_gb=entry["memory_marketing_gb"], reported=reported,
-        usable=limit * MIB if limit else reported, usable_note=entry.get("usable_note") or "",
-        bandwidth=entry.get("bandwidth_gb_s"), source=entry["source"],
-    )  # fmt: skip
+        id=entry["id"],
+        title=entry["title"],
+        vendor=entry["vendor"],
+        kind=entry["kind"],
+        marketing_gb=entry["memory_marketing_gb"],
+        reported=reported,
+        usable=limit * MIB if limit else reported,
+        usable_note=entry.get("usable_note") or "",
+        bandwidth=entry.get("bandwidth_gb_s"),
+        source=entry["source"],
+    )
 
 
 def _simple(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _spellings(name: str) -> dict[str, str]:
     """Simplified id, alias and title → id; a spelling that two entries share names neither."""
     found: dict[str, str] = {}
@@ -93,7 +103,11 @@ def _suggestion(name: str, wanted: str, otherwise: str) -> str:
     spellings = _spellings(name)
     close = difflib.get_close_matches(_simple(wanted)[:80], spellings, n=3, cutoff=0.6)
     names = list(dict.fromkeys(spellings[c] for c in close if spellings[c]))
-    return f"did you mean {', '.join(names)}? Choose one, {otherwise}" if names else f"choose one from the catalogue, {otherwise}"
+    return (
+        f"did you mean {', '.join(names)}? Choose one, {otherwise}"
+        if names
+        else f"choose one from the catalogue, {otherwise}"
+    )
 
 
 def model_index() -> list[Entry]:
@@ -106,8 +120,15 @@ def device_index() -> list[Entry]:
     """What a search box needs of every device."""
     return [
         {
-            "id": d.id, "title": d.title, "aliases": e["aliases"], "vendor": d.vendor, "kind": d.kind,
-            "usable_bytes": d.usable, "reported_bytes": d.reported, "marketing_gb": d.marketing_gb,
+            "id": d.id,
+            "title": d.title,
+            "aliases": e["aliases"],
+            "vendor": d.vendor,
+            "kind": d.kind,
+            "usable_bytes": d.usable,
+            "reported_bytes": d.reported,
+            "marketing_gb": d.marketing_gb,
         }
-        for e in entries("devices.jsonl") for d in (device_of(e),)
-    ]  # fmt: skip
+        for e in entries("devices.jsonl")
+        for d in (device_of(e),)
+    ]

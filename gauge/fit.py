@@ -25,7 +25,13 @@ def verdict(found: Estimate) -> dict[str, Any] | None:
     pool = found.main
     word = "fits" if pool.high <= usable else "tight" if pool.device <= usable else "short"
     device = found.case.plan.device
-    return {"device": device, "usable_bytes": usable, "headroom_bytes": usable - pool.device, "verdict": word, "remedies": []}
+    return {
+        "device": device,
+        "usable_bytes": usable,
+        "headroom_bytes": usable - pool.device,
+        "verdict": word,
+        "remedies": [],
+    }
 
 
 def _fits(case: Case, **changes: Any) -> bool:
@@ -81,7 +87,9 @@ def _candidates(case: Case) -> list[Remedy]:
         if plan.optimizer in ("adamw", "adamw-fused", "adamw-loop"):
             out.append(("8-bit AdamW", {"optimizer": "adamw-8bit"}, "states in 8 bits; quality is usually unchanged"))
         if plan.method == "full":
-            out.append(("LoRA", {"method": "lora", "precision": "pure-16bit"}, "only adapters learn; less capacity to change"))
+            out.append(
+                ("LoRA", {"method": "lora", "precision": "pure-16bit"}, "only adapters learn; less capacity to change")
+            )
         if plan.method == "lora":
             out.append(("QLoRA", {"method": "qlora"}, "4-bit base weights; slower steps"))
         if plan.batch_size > 1:
@@ -100,7 +108,7 @@ def _candidates(case: Case) -> list[Remedy]:
 def remedies(found: Estimate) -> list[dict[str, Any]]:
     """At most three changes, ordered by the memory they save, each with its cost in words."""
     case, before = found.case, found.main.device
-    out = []
+    out: list[dict[str, Any]] = []
     for label, changes, cost in _candidates(case):
         try:
             after = estimate(replace(case, plan=case.plan.edited(**changes))).main.device
@@ -108,5 +116,13 @@ def remedies(found: Estimate) -> list[dict[str, Any]]:
             continue
         if after < before:
             saved = before - after
-            out.append({"label": label, "changes": changes, "saves_bytes": saved, "cost": cost, "text": f"{label}: −{format_bytes(saved)}; {cost}"})
-    return sorted(out, key=lambda r: -r["saves_bytes"])[:MOST_REMEDIES]
+            out.append(
+                {
+                    "label": label,
+                    "changes": changes,
+                    "saves_bytes": saved,
+                    "cost": cost,
+                    "text": f"{label}: −{format_bytes(saved)}; {cost}",
+                }
+            )
+    return sorted(out, key=lambda r: r["saves_bytes"], reverse=True)[:MOST_REMEDIES]

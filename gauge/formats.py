@@ -84,7 +84,6 @@ FORMATS: dict[str, Format] = _rows(
 )
 
 
-
 def format_of(id: str) -> Format:
     """The format of that name; ggml's lower-case cache types (`q8_0`) name the same blocks. Raises KeyError."""
     return FORMATS[id] if id in FORMATS else FORMATS[id.upper()]
@@ -98,4 +97,17 @@ UINT8 = FORMATS["uint8"]
 INT64 = FORMATS["int64"]
 
 DTYPES = ("bfloat16", "float16", "float32")
-CACHE_DTYPES = ("bfloat16", "float16", "float32", "fp8", "int8", "int4", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+CACHE_DTYPES = (
+    "bfloat16",
+    "float16",
+    "float32",
+    "fp8",
+    "int8",
+    "int4",
+    "q8_0",
+    "q5_1",
+    "q5_0",
+    "q4_1",
+    "q4_0",
+    "iq4_nl",
+)

@@ -10,7 +10,7 @@ Source: transformers 5.23 modelling files; PyTorch 2.13 derivatives.yaml.
 from __future__ import annotations
 
 from gauge.formats import FLOAT32
-from gauge.tape import Dims, Tape, Value, dims
+from gauge.tape import Dims, Storage, Tape, Value, dims
 from gauge.tensor import Dim, Tensor
 
 
@@ -24,7 +24,9 @@ def is_fused(tape: Tape) -> bool:
     return tape.how.kernels != "eager"
 
 
-def rms_norm(tape: Tape, x: Value, weight: Tensor | None, *, unit_offset: bool = False, over: Dim = Dim.HIDDEN) -> Value:
+def rms_norm(
+    tape: Tape, x: Value, weight: Tensor | None, *, unit_offset: bool = False, over: Dim = Dim.HIDDEN
+) -> Value:
     """Root-mean-square norm over `over`.
 
     Composed (LlamaRMSNorm): a float32 copy of the input, the float32 inverse root a token, the normed values in the
@@ -47,9 +49,14 @@ def rms_norm(tape: Tape, x: Value, weight: Tensor | None, *, unit_offset: bool =
         return tape.scale(tape.cast(normed, x.format, "normed input, cast"), trained, label="norm output")
     shift = tape.allocate("1 + norm weight", dims((over, trained.size_of(over))), FLOAT32)
     scaled = tape.op(
-        "mul", (normed,), normed.dims, FLOAT32, label="scaled input",
-        saves=(shift, *((normed.storage,) if trained.trainable else ())), weights=(trained,),
-    )  # fmt: skip
+        "mul",
+        (normed,),
+        normed.dims,
+        FLOAT32,
+        label="scaled input",
+        saves=(shift, *((normed.storage,) if trained.trainable else ())),
+        weights=(trained,),
+    )
     return tape.cast(scaled, x.format, "norm output")
 
 
@@ -61,9 +68,7 @@ def layer_norm(tape: Tape, x: Value, weight: Tensor | None, bias: Tensor | None)
     return _norm_op(tape, "layer_norm", x, weight, (statistics,), bias)
 
 
-def _norm_op(
-    tape: Tape, name: str, x: Value, weight: Tensor | None, extra: tuple, bias: Tensor | None = None
-) -> Value:
+def _norm_op(tape: Tape, name: str, x: Value, weight: Tensor | None, extra: tuple[Storage, ...], bias: Tensor | None = None) -> Value:
     weights = tuple(tape.weight(w) for w in (weight, bias) if w is not None)
     return tape.op(name, (x,), x.dims, x.format, label="norm output", saves=(x.storage, *extra), weights=weights)
 
@@ -84,7 +89,9 @@ def activation(tape: Tape, name: str, x: Value) -> Value:
     if kind == "gelu_composed" and not is_fused(tape):
         return _composed_gelu(tape, x)
     if kind == "quick_gelu" and not is_fused(tape):
-        gate = tape.unary("sigmoid", tape.op("mul", (x,), x.dims, x.format, label="scaled"), keeps="output", label="gate")
+        gate = tape.unary(
+            "sigmoid", tape.op("mul", (x,), x.dims, x.format, label="scaled"), keeps="output", label="gate"
+        )
         return tape.mul(x, gate, label="activated")
     if kind == "relu2" and not is_fused(tape):
         return tape.pointwise32("pow", tape.unary("relu", x, keeps="output", label="relu"), label="activated")

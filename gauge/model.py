@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from gauge.layers.block import Block, Layer
+from gauge.layers.block import Block, Layer, Residual
 from gauge.layers.embedding import Embeddings
 from gauge.layers.head import Head
 from gauge.layers.norm import Norm
@@ -140,7 +140,7 @@ class Model:
         return replace(self, **changes)
 
 
-def _active(step: Any) -> int:
+def _active(step: Residual) -> int:
     active = getattr(step.body, "active_elements", None)
     if active is None:
         return sum(t.elements for t in step.weights())

@@ -126,9 +126,22 @@ OPTIMIZERS: dict[str, Optimizer] = {
         Optimizer("adamw", "AdamW (foreach)", _full(*_MOMENTS), _one_copy),
         Optimizer("adamw-fused", "AdamW (fused)", _full(*_MOMENTS)),
         Optimizer("adamw-loop", "AdamW (one tensor at a time)", _full(*_MOMENTS), _largest(2)),
-        Optimizer("adamw-8bit", "AdamW, 8-bit states", _quantized(_MOMENTS, FORMATS["uint8"], EIGHT_BIT_BLOCK), source=_BNB),
-        Optimizer("adamw-paged-8bit", "AdamW, 8-bit paged states", _quantized(_MOMENTS, FORMATS["uint8"], EIGHT_BIT_BLOCK), source=_BNB, paged=True),
-        Optimizer("adamw-4bit", "AdamW, 4-bit states", _quantized(_MOMENTS, FORMATS["int4"], FOUR_BIT_BLOCK), source="torchao optim/subclass_4bit.py"),
+        Optimizer(
+            "adamw-8bit", "AdamW, 8-bit states", _quantized(_MOMENTS, FORMATS["uint8"], EIGHT_BIT_BLOCK), source=_BNB
+        ),
+        Optimizer(
+            "adamw-paged-8bit",
+            "AdamW, 8-bit paged states",
+            _quantized(_MOMENTS, FORMATS["uint8"], EIGHT_BIT_BLOCK),
+            source=_BNB,
+            paged=True,
+        ),
+        Optimizer(
+            "adamw-4bit",
+            "AdamW, 4-bit states",
+            _quantized(_MOMENTS, FORMATS["int4"], FOUR_BIT_BLOCK),
+            source="torchao optim/subclass_4bit.py",
+        ),
         Optimizer("sgd", "SGD", _full()),
         Optimizer("sgd-momentum", "SGD with momentum", _full("momentum")),
         Optimizer("adafactor", "Adafactor", _factored, _largest(1), source="arXiv 1804.04235"),

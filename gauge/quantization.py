@@ -60,29 +60,67 @@ def _width(weight: Tensor) -> int:
 
 
 def _vector(name: str, count: int, format: Format, weight: Tensor) -> Tensor:
-    return replace(weight, name=name, dims=(Extent(Dim.BLOCKS, count, count),), format=format, role=f"{weight.role}_scale")
+    return replace(
+        weight, name=name, dims=(Extent(Dim.BLOCKS, count, count),), format=format, role=f"{weight.role}_scale"
+    )
 
 
 SCHEMES: dict[str, Scheme] = {
     s.id: s
     for s in (
         Scheme("none", "None", None, ""),
-        Scheme("fp8", "FP8", FORMATS["fp8"], "compressed-tensors float-quantized, one scale a row", scale=FLOAT32, per_row=True),
+        Scheme(
+            "fp8",
+            "FP8",
+            FORMATS["fp8"],
+            "compressed-tensors float-quantized, one scale a row",
+            scale=FLOAT32,
+            per_row=True,
+        ),
         Scheme("int8", "INT8, one scale a row", FORMATS["int8"], "weight-only int8", scale=FLOAT16, per_row=True),
         Scheme("int4", "INT4, groups of 128", FORMATS["int4"], "weight-only int4", group=128, scale=FLOAT16),
         Scheme("bnb-int8", "bitsandbytes LLM.int8()", FORMATS["int8"], "arXiv 2208.07339", scale=FLOAT32, per_row=True),
         Scheme("bnb-nf4", "bitsandbytes NF4", FORMATS["nf4"], "arXiv 2305.14314, section 3", group=64, scale=FLOAT32),
         Scheme(
-            "bnb-nf4-double", "bitsandbytes NF4, double quantization", FORMATS["nf4"], "arXiv 2305.14314, section 3",
-            group=64, scale=FORMATS["uint8"], second_group=256,
+            "bnb-nf4-double",
+            "bitsandbytes NF4, double quantization",
+            FORMATS["nf4"],
+            "arXiv 2305.14314, section 3",
+            group=64,
+            scale=FORMATS["uint8"],
+            second_group=256,
         ),
-        Scheme("gptq-int4-g128", "GPTQ INT4, groups of 128", FORMATS["int4"], "arXiv 2210.17323", group=128, scale=FLOAT16, zero=FORMATS["int4"]),
-        Scheme("gptq-int8-g128", "GPTQ INT8, groups of 128", FORMATS["int8"], "arXiv 2210.17323", group=128, scale=FLOAT16, zero=FORMATS["int8"]),
-        Scheme("awq-int4-g128", "AWQ INT4, groups of 128", FORMATS["int4"], "arXiv 2306.00978", group=128, scale=FLOAT16, zero=FORMATS["int4"]),
+        Scheme(
+            "gptq-int4-g128",
+            "GPTQ INT4, groups of 128",
+            FORMATS["int4"],
+            "arXiv 2210.17323",
+            group=128,
+            scale=FLOAT16,
+            zero=FORMATS["int4"],
+        ),
+        Scheme(
+            "gptq-int8-g128",
+            "GPTQ INT8, groups of 128",
+            FORMATS["int8"],
+            "arXiv 2210.17323",
+            group=128,
+            scale=FLOAT16,
+            zero=FORMATS["int8"],
+        ),
+        Scheme(
+            "awq-int4-g128",
+            "AWQ INT4, groups of 128",
+            FORMATS["int4"],
+            "arXiv 2306.00978",
+            group=128,
+            scale=FLOAT16,
+            zero=FORMATS["int4"],
+        ),
         Scheme("mxfp4", "MXFP4", FORMATS["mxfp4"], "OCP Microscaling specification 1.0"),
         Scheme("nvfp4", "NVFP4", FORMATS["nvfp4"], "NVIDIA NVFP4, one FP8 scale for 16 values"),
     )
-}  # fmt: skip
+}
 
 
 def scheme_of(quantization: str) -> Scheme:
@@ -91,7 +129,37 @@ def scheme_of(quantization: str) -> Scheme:
 
 
 GGUF_FILE_TYPES = (
-    "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0",
-    "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K", "Q2_K_S", "IQ4_NL", "IQ4_XS", "IQ3_M", "IQ3_S", "IQ3_XS", "IQ3_XXS",
-    "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S", "MXFP4_MOE", "TQ1_0", "TQ2_0",
-)  # fmt: skip
+    "F32",
+    "F16",
+    "BF16",
+    "Q8_0",
+    "Q6_K",
+    "Q5_K_M",
+    "Q5_K_S",
+    "Q5_1",
+    "Q5_0",
+    "Q4_K_M",
+    "Q4_K_S",
+    "Q4_1",
+    "Q4_0",
+    "Q3_K_L",
+    "Q3_K_M",
+    "Q3_K_S",
+    "Q2_K",
+    "Q2_K_S",
+    "IQ4_NL",
+    "IQ4_XS",
+    "IQ3_M",
+    "IQ3_S",
+    "IQ3_XS",
+    "IQ3_XXS",
+    "IQ2_M",
+    "IQ2_S",
+    "IQ2_XS",
+    "IQ2_XXS",
+    "IQ1_M",
+    "IQ1_S",
+    "MXFP4_MOE",
+    "TQ1_0",
+    "TQ2_0",
+)

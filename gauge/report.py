@@ -25,11 +25,16 @@ def answer(found: Estimate, deep: bool = True) -> dict[str, Any]:
     if fit is not None and deep:
         fit["remedies"] = remedies(found)
     return {
-        "schema": SCHEMA, "gauge": __version__, "request": _request(found), "model": _model(found),
-        "pools": [_pool(p) for p in found.pools], "capacity": capacity(found) if deep else dict(found.breakdown.capacity),
-        "fit": fit, "command": runtime(found.case.plan.runtime, found.case.plan.task).command(found.case),
+        "schema": SCHEMA,
+        "gauge": __version__,
+        "request": _request(found),
+        "model": _model(found),
+        "pools": [_pool(p) for p in found.pools],
+        "capacity": capacity(found) if deep else dict(found.breakdown.capacity),
+        "fit": fit,
+        "command": runtime(found.case.plan.runtime, found.case.plan.task).command(found.case),
         "warnings": list(found.warnings),
-    }  # fmt: skip
+    }
 
 
 def failure(errors: Iterable[RequestError]) -> dict[str, Any]:
@@ -46,19 +51,31 @@ def _model(found: Estimate) -> dict[str, Any]:
     model = found.case.model
     trainable = found.breakdown.trainable
     return {
-        "id": model.id, "title": model.title, "family": model.family, "parameters": model.parameters,
-        "active_parameters": model.active_parameters, "trainable_parameters": model.parameters if trainable is None else trainable,
-        "layers": model.layers, "max_length": model.max_length, "source": model.source,
-    }  # fmt: skip
+        "id": model.id,
+        "title": model.title,
+        "family": model.family,
+        "parameters": model.parameters,
+        "active_parameters": model.active_parameters,
+        "trainable_parameters": model.parameters if trainable is None else trainable,
+        "layers": model.layers,
+        "max_length": model.max_length,
+        "source": model.source,
+    }
 
 
 def _pool(pool: Pool) -> dict[str, Any]:
     out: dict[str, Any] = {
-        "name": pool.name, "count": pool.count, "items": [_item(i) for i in pool.items],
+        "name": pool.name,
+        "count": pool.count,
+        "items": [_item(i) for i in pool.items],
         "moments": [{"id": id, "label": label, "bytes": pool.bytes_at(id)} for id, label in pool.moments],
-        "peak": pool.peak, "allocated": pool.allocated, "reserved": pool.reserved, "device": pool.device,
-        "low": pool.low, "high": pool.high,
-    }  # fmt: skip
+        "peak": pool.peak,
+        "allocated": pool.allocated,
+        "reserved": pool.reserved,
+        "device": pool.device,
+        "low": pool.low,
+        "high": pool.high,
+    }
     if pool.timeline:
         out["timeline"] = [{"event": e.event, "layer": e.layer, "bytes": e.bytes} for e in pool.timeline]
     return out
@@ -66,11 +83,23 @@ def _pool(pool: Pool) -> dict[str, Any]:
 
 def _item(item: Item) -> dict[str, Any]:
     return {
-        "component": item.component, "label": item.label, "bytes": item.bytes, "low": item.low, "high": item.high,
-        "certainty": item.certainty, "symbols": item.symbols, "substituted": item.substituted,
-        "factors": [{"name": f.name, "value": f.value, "note": f.note, "meaning": f.meaning, "divides": f.divides} for f in item.factors],
-        "why": item.why, "source": item.source, "moments": list(item.moments), "scope": item.scope,
-    }  # fmt: skip
+        "component": item.component,
+        "label": item.label,
+        "bytes": item.bytes,
+        "low": item.low,
+        "high": item.high,
+        "certainty": item.certainty,
+        "symbols": item.symbols,
+        "substituted": item.substituted,
+        "factors": [
+            {"name": f.name, "value": f.value, "note": f.note, "meaning": f.meaning, "divides": f.divides}
+            for f in item.factors
+        ],
+        "why": item.why,
+        "source": item.source,
+        "moments": list(item.moments),
+        "scope": item.scope,
+    }
 
 
 def by_component(pool: dict[str, Any]) -> list[tuple[str, int]]:
@@ -87,18 +116,31 @@ def table(found: dict[str, Any]) -> str:
     """The answer for a terminal."""
     if "errors" in found:
         return "\n".join(f"{e['field']}: {e['message']}; {e['remedy']}" for e in found["errors"])
-    lines = [f"{found['model']['title'] or found['model']['id']}, {found['request']['task']} with {found['request']['runtime']}"]
+    lines = [
+        f"{found['model']['title'] or found['model']['id']}, {found['request']['task']} with {found['request']['runtime']}"
+    ]
     for pool in found["pools"]:
         label = next(m["label"] for m in pool["moments"] if m["id"] == pool["peak"])
         lines.append(f"\n{pool['name']} (each of {pool['count']}), at its peak: {label}")
-        lines += [f"  {name.replace('_', ' '):<20}{format_bytes(size, rounding='up'):>14}" for name, size in by_component(pool)]
-        lines.append(f"  {'total':<20}{format_bytes(pool['device'], rounding='up'):>14}"
-                     f"   ({format_bytes(pool['low'])} to {format_bytes(pool['high'])})")  # fmt: skip
+        lines += [
+            f"  {name.replace('_', ' '):<20}{format_bytes(size, rounding='up'):>14}"
+            for name, size in by_component(pool)
+        ]
+        lines.append(
+            f"  {'total':<20}{format_bytes(pool['device'], rounding='up'):>14}"
+            f"   ({format_bytes(pool['low'])} to {format_bytes(pool['high'])})"
+        )
     fit = found["fit"]
     if fit:
         spare = fit["headroom_bytes"]
-        words = f"{format_bytes(spare, rounding='down')} to spare" if spare >= 0 else f"short by {format_bytes(-spare, rounding='up')}"
-        lines.append(f"\n{fit['verdict'].capitalize()}: {words} of {format_bytes(fit['usable_bytes'], rounding='down')}")
+        words = (
+            f"{format_bytes(spare, rounding='down')} to spare"
+            if spare >= 0
+            else f"short by {format_bytes(-spare, rounding='up')}"
+        )
+        lines.append(
+            f"\n{fit['verdict'].capitalize()}: {words} of {format_bytes(fit['usable_bytes'], rounding='down')}"
+        )
     lines += [f"Note: {w}" for w in found["warnings"]]
     return "\n".join(lines)
 
@@ -107,10 +149,14 @@ def markdown(found: dict[str, Any]) -> str:
     """The answer as a Markdown table."""
     if "errors" in found:
         return "\n".join(f"* **{e['field']}**: {e['message']}; {e['remedy']}" for e in found["errors"])
-    lines = [f"**{found['model']['title']}**, {found['request']['task']} with {found['request']['runtime']} (gauge {found['gauge']})"]
+    lines = [
+        f"**{found['model']['title']}**, {found['request']['task']} with {found['request']['runtime']} (gauge {found['gauge']})"
+    ]
     for pool in found["pools"]:
         lines += ["", f"| {pool['name']} | memory |", "| --- | ---: |"]
-        lines += [f"| {name.replace('_', ' ')} | {format_bytes(size, rounding='up')} |" for name, size in by_component(pool)]
+        lines += [
+            f"| {name.replace('_', ' ')} | {format_bytes(size, rounding='up')} |" for name, size in by_component(pool)
+        ]
         lines.append(f"| **total** | **{format_bytes(pool['device'], rounding='up')}** |")
     return "\n".join(lines)
 
@@ -119,9 +165,23 @@ def csv_text(found: dict[str, Any]) -> str:
     """Every item as a row of comma-separated values."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["pool", "component", "label", "bytes", "low", "high", "certainty", "symbols", "substituted", "moments"])
+    writer.writerow(
+        ["pool", "component", "label", "bytes", "low", "high", "certainty", "symbols", "substituted", "moments"]
+    )
     for pool in found.get("pools", ()):
         for i in pool["items"]:
-            writer.writerow([pool["name"], i["component"], i["label"], i["bytes"], i["low"], i["high"], i["certainty"],
-                             i["symbols"], i["substituted"], " ".join(i["moments"])])  # fmt: skip
+            writer.writerow(
+                [
+                    pool["name"],
+                    i["component"],
+                    i["label"],
+                    i["bytes"],
+                    i["low"],
+                    i["high"],
+                    i["certainty"],
+                    i["symbols"],
+                    i["substituted"],
+                    " ".join(i["moments"]),
+                ]
+            )
     return out.getvalue()

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gauge import __version__
-from gauge.catalog import load_device, load_model
 from gauge.case import Case
+from gauge.catalog import load_device, load_model
 from gauge.errors import RequestError, shown
 from gauge.hardware import Cluster
 from gauge.model import Model
@@ -28,10 +28,24 @@ LARGEST_COUNT = 10**15
 LONGEST_CONFIG = 2_000_000
 DEEPEST_CONFIG = 32
 IGNORED = frozenset({"id", "v", "schema"})
-COMMON = frozenset({
-    "model", "config", "parameters", "gguf_types", "task", "runtime", "runtime_version", "batch_size", "sequence_length",
-    "dtype", "device", "devices", "device_memory", "timeline",
-})  # fmt: skip
+COMMON = frozenset(
+    {
+        "model",
+        "config",
+        "parameters",
+        "gguf_types",
+        "task",
+        "runtime",
+        "runtime_version",
+        "batch_size",
+        "sequence_length",
+        "dtype",
+        "device",
+        "devices",
+        "device_memory",
+        "timeline",
+    }
+)
 
 
 class RequestErrors(Exception):
@@ -62,11 +76,22 @@ def schema() -> dict[str, Any]:
         if knob.choices == "runtimes":
             for choice in listed:
                 choice["tasks"] = [t for t in BOTH if choice["value"] in of_task(t)]  # type: ignore[assignment]
-        fields.append({
-            "name": name, "label": knob.label, "help": knob.help, "kind": knob.kind, "unit": knob.unit,
-            "default": DEFAULTS[name], "choices": listed, "tasks": list(knob.tasks), "runtimes": _used_by(name),
-            "group": knob.group, "prominent": knob.prominent, "placeholder": knob.placeholder,
-        })  # fmt: skip
+        fields.append(
+            {
+                "name": name,
+                "label": knob.label,
+                "help": knob.help,
+                "kind": knob.kind,
+                "unit": knob.unit,
+                "default": DEFAULTS[name],
+                "choices": listed,
+                "tasks": list(knob.tasks),
+                "runtimes": _used_by(name),
+                "group": knob.group,
+                "prominent": knob.prominent,
+                "placeholder": knob.placeholder,
+            }
+        )
     groups = [{"id": id, "label": label} for id, label in GROUPS]
     return {"schema": SCHEMA, "gauge": __version__, "fields": fields, "groups": groups}
 
@@ -80,8 +105,20 @@ def _used_by(name: str) -> list[str] | None:
 # ---------------------------------------------------------------------------------------------------- values
 def _count(value: Any, knob: Knob) -> int:
     if isinstance(value, str):
-        read = parse_tokens(value) if knob.kind == "tokens" else parse_bytes(value) if knob.kind == "bytes" else parse_count(value)
-    elif isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or abs(value) == float("inf") or value != int(value):
+        read = (
+            parse_tokens(value)
+            if knob.kind == "tokens"
+            else parse_bytes(value)
+            if knob.kind == "bytes"
+            else parse_count(value)
+        )
+    elif (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or value != value
+        or abs(value) == float("inf")
+        or value != int(value)
+    ):
         raise ValueError("not a whole number")
     else:
         read = int(value)
@@ -107,7 +144,17 @@ def _fraction(value: Any, knob: Knob) -> float:
 def _flag(value: Any, knob: Knob) -> bool:
     if isinstance(value, bool):
         return value
-    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False, "": False}
+    words = {
+        "true": True,
+        "1": True,
+        "yes": True,
+        "on": True,
+        "false": False,
+        "0": False,
+        "no": False,
+        "off": False,
+        "": False,
+    }
     if str(value).lower() in words:
         return words[str(value).lower()]
     raise ValueError("neither true nor false")
@@ -162,15 +209,31 @@ def _map(value: Any, knob: Knob) -> dict[str, int]:
 
 
 READ = {
-    "model": _text, "device": _text, "text": _text, "config": _object, "map": _map, "count": _count, "tokens": _count,
-    "bytes": _count, "fraction": _fraction, "flag": _flag, "choice": _choice,
-}  # fmt: skip
+    "model": _text,
+    "device": _text,
+    "text": _text,
+    "config": _object,
+    "map": _map,
+    "count": _count,
+    "tokens": _count,
+    "bytes": _count,
+    "fraction": _fraction,
+    "flag": _flag,
+    "choice": _choice,
+}
 
 REMEDIES = {
-    "count": "give a whole number such as 8 or 8.03B", "tokens": "give tokens such as 4096 or 32k", "bytes": "give an amount such as 24GiB",
-    "fraction": "give a share such as 0.9 or 90%", "flag": "give true or false", "config": "paste the contents of a config.json",
-    "map": "give counts by name", "text": "give a short text", "model": "give a model's id", "device": "give a device's id",
-}  # fmt: skip
+    "count": "give a whole number such as 8 or 8.03B",
+    "tokens": "give tokens such as 4096 or 32k",
+    "bytes": "give an amount such as 24GiB",
+    "fraction": "give a share such as 0.9 or 90%",
+    "flag": "give true or false",
+    "config": "paste the contents of a config.json",
+    "map": "give counts by name",
+    "text": "give a short text",
+    "model": "give a model's id",
+    "device": "give a device's id",
+}
 
 
 def read_field(name: str, value: Any) -> Any:
@@ -183,7 +246,13 @@ def read_field(name: str, value: Any) -> Any:
     except (ValueError, TypeError, OverflowError) as why:
         allowed = ", ".join(v for v, _ in choices(knob)) if knob.kind == "choice" else ""
         remedy = f"choose one of {allowed}" if allowed else REMEDIES[knob.kind]
-        raise RequestError(name, f"{shown(value)} is {why}" if str(why).startswith(("not", "below", "larger", "longer", "neither")) else f"{shown(value)}: {why}", remedy) from None
+        raise RequestError(
+            name,
+            f"{shown(value)} is {why}"
+            if str(why).startswith(("not", "below", "larger", "longer", "neither"))
+            else f"{shown(value)}: {why}",
+            remedy,
+        ) from None
     return int(read) if name == "zero_stage" else read
 
 
@@ -273,7 +342,11 @@ def _filled(plan: Plan, model: Model) -> Plan:
     if plan.prompt_length is None:
         changes["prompt_length"] = tokens
     elif plan.prompt_length > tokens and not plan.training:
-        raise RequestError("prompt_length", f"{plan.prompt_length:,} is more than the sequence length {tokens:,}", f"give at most {tokens:,}")
+        raise RequestError(
+            "prompt_length",
+            f"{plan.prompt_length:,} is more than the sequence length {tokens:,}",
+            f"give at most {tokens:,}",
+        )
     if plan.devices is None:
         changes["devices"] = plan.world
     return plan.edited(**changes)

@@ -61,7 +61,7 @@ class AdapterPlan:
 class Storage:
     """One block of memory: a tensor as one device holds it. Identity is what counts."""
 
-    __slots__ = ("size", "tensor", "shared", "cached")
+    __slots__ = ("cached", "shared", "size", "tensor")
 
     def __init__(self, tensor: Tensor, shared: bool = False) -> None:
         self.tensor = tensor
@@ -73,7 +73,7 @@ class Storage:
 class Value:
     """What an operator reads and writes: a view of a storage, with its own dimensions."""
 
-    __slots__ = ("storage", "dims", "format", "grad")
+    __slots__ = ("dims", "format", "grad", "storage")
 
     def __init__(self, storage: Storage, dims: Dims, format: Format, grad: bool) -> None:
         self.storage = storage

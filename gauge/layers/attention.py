@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from gauge import kernels
 from gauge.formats import BFLOAT16
-from gauge.layers.attention_kernels import Scores, attend, pick
-from gauge.layers.linear import Linear
+from gauge.layers.attention_kernels import Kernel, Scores, attend, pick
+from gauge.layers.linear import Linear, Shape
 from gauge.layers.norm import Norm
 from gauge.sequence import Sequence
 from gauge.tape import Tape, Value, dims
@@ -85,6 +85,7 @@ class Attention:
     @property
     def qkv(self) -> Linear:
         """Queries, keys and values as one matrix: (head × (heads + 2 kv_heads), hidden)."""
+        out: Shape
         if self.kv_heads == self.heads:
             out = ((Dim.MATRICES, 3), (Dim.HEADS, self.heads), (Dim.HEAD, self.head))
         else:
@@ -164,20 +165,29 @@ class Attention:
         reach = self.window or self.chunk
         return self.causal and reach is not None and tokens >= reach
 
-    def kernel(self, tape: Tape, x: Value, k: Value) -> str:
+    def kernel(self, tape: Tape, x: Value, k: Value) -> Kernel:
         """The kernel that PyTorch picks for this layer and these shapes."""
         tokens = next((e.size for e in k.dims if e.dim in (Dim.TOKENS, Dim.SOURCE_TOKENS, Dim.PATCHES)), 1)
         return pick(
-            tape.how.attention, half=tape.how.compute.bytes == 2, masked=self.masked(tokens) or bool(self.shared_bias),
-            grouped=self.kv_heads != self.heads, head=self.head, value_head=self.values_head, has_sdpa=self.has_sdpa,
-        )  # fmt: skip
+            tape.how.attention,
+            half=tape.how.compute.bytes == 2,
+            masked=self.masked(tokens) or bool(self.shared_bias),
+            grouped=self.kv_heads != self.heads,
+            head=self.head,
+            value_head=self.values_head,
+            has_sdpa=self.has_sdpa,
+        )
 
     def _scores(self, tape: Tape, q: Value, k: Value) -> Scores:
         tokens = next((e.size for e in k.dims if e.dim in (Dim.TOKENS, Dim.SOURCE_TOKENS, Dim.PATCHES)), 1)
         return Scores(
-            masked=self.masked(tokens) or (self.causal and tape.how.attention == "eager"), softmax32=self.softmax32,
-            soft_cap=self.soft_cap, bias=self._bias(tape, q, k, tokens), dropout=self.dropout, scaled=self.scaled,
-        )  # fmt: skip
+            masked=self.masked(tokens) or (self.causal and tape.how.attention == "eager"),
+            softmax32=self.softmax32,
+            soft_cap=self.soft_cap,
+            bias=self._bias(tape, q, k, tokens),
+            dropout=self.dropout,
+            scaled=self.scaled,
+        )
 
     def _bias(self, tape: Tape, q: Value, k: Value, tokens: int) -> Value | None:
         if not self.shared_bias:

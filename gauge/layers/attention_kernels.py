@@ -69,9 +69,14 @@ def flash(tape: Tape, q: Value, k: Value, v: Value) -> Value:
     rows = tuple(e for e in q.dims if e.dim is not Dim.HEAD)
     lse = tape.allocate("log-sum-exp", rows, FLOAT32)
     return tape.op(
-        "flash_attention", (q, k, v), _output_dims(q, v), q.format, label="attention output",
-        saves=(q.storage, k.storage, v.storage, lse), saves_output=True,
-    )  # fmt: skip
+        "flash_attention",
+        (q, k, v),
+        _output_dims(q, v),
+        q.format,
+        label="attention output",
+        saves=(q.storage, k.storage, v.storage, lse),
+        saves_output=True,
+    )
 
 
 def efficient(tape: Tape, q: Value, k: Value, v: Value, scores: Scores) -> Value:
@@ -79,18 +84,25 @@ def efficient(tape: Tape, q: Value, k: Value, v: Value, scores: Scores) -> Value
     q, k, v = tape.low(q), tape.low(k), tape.low(v)
     rows = tuple(
         e._replace(size=round_up(e.size, EFFICIENT_ROW_ALIGNMENT), whole=round_up(e.whole, EFFICIENT_ROW_ALIGNMENT))
-        if e.dim in (Dim.TOKENS, Dim.SOURCE_TOKENS, Dim.PATCHES) else e
-        for e in q.dims if e.dim is not Dim.HEAD
-    )  # fmt: skip
+        if e.dim in (Dim.TOKENS, Dim.SOURCE_TOKENS, Dim.PATCHES)
+        else e
+        for e in q.dims
+        if e.dim is not Dim.HEAD
+    )
     saves = [q.storage, k.storage, v.storage, tape.allocate("log-sum-exp", rows, FLOAT32)]
     if scores.bias is not None:
         saves.append(tape.allocate("position bias, contiguous", scores.bias.dims, q.format))
     elif scores.masked:
         saves.append(tape.allocate("attention mask", _mask_dims(q, k), q.format))
     return tape.op(
-        "efficient_attention", (q, k, v), _output_dims(q, v), q.format, label="attention output",
-        saves=saves, saves_output=True,
-    )  # fmt: skip
+        "efficient_attention",
+        (q, k, v),
+        _output_dims(q, v),
+        q.format,
+        label="attention output",
+        saves=saves,
+        saves_output=True,
+    )
 
 
 def _key_tokens(k: Value) -> int:
@@ -137,5 +149,7 @@ def composed(tape: Tape, q: Value, k: Value, v: Value, scores: Scores, math: boo
     if not tape.how.autocast:
         probabilities = tape.cast(probabilities, v.format, "probabilities, cast")
     probabilities = tape.dropout(probabilities, scores.dropout, "probabilities, dropped out")
-    out = tape.matmul(probabilities, v, (*row, *(e for e in v.dims if e.dim in (Dim.HEAD, Dim.VALUE_HEAD))), "weighted values")
+    out = tape.matmul(
+        probabilities, v, (*row, *(e for e in v.dims if e.dim in (Dim.HEAD, Dim.VALUE_HEAD))), "weighted values"
+    )
     return tape.contiguous(out, "attention output", _output_dims(q, v))

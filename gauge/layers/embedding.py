@@ -23,7 +23,9 @@ class Embedding:
 
     def weights(self) -> Iterator[Tensor]:
         """(rows, hidden)."""
-        yield Tensor(f"{self.name}.weight", dims((self.rows_dim, self.rows), (Dim.HIDDEN, self.size)), BFLOAT16, role=self.role)
+        yield Tensor(
+            f"{self.name}.weight", dims((self.rows_dim, self.rows), (Dim.HIDDEN, self.size)), BFLOAT16, role=self.role
+        )
 
     def __call__(self, tape: Tape, tokens: Dims) -> Value:
         """One vector for each position of `tokens`; only the token ids are kept, and they are inputs."""

@@ -72,8 +72,12 @@ class Head:
 def cross_entropy(tape: Tape, logits: Value) -> Value:
     """Log-softmax keeps its result; the negative log-likelihood needs a full-size gradient of it."""
     log_probabilities = tape.op(
-        "log_softmax", (logits,), logits.dims, FLOAT32 if tape.how.autocast else logits.format,
-        label="log-probabilities", saves_output=True,
-    )  # fmt: skip
+        "log_softmax",
+        (logits,),
+        logits.dims,
+        FLOAT32 if tape.how.autocast else logits.format,
+        label="log-probabilities",
+        saves_output=True,
+    )
     wide = tape.full(log_probabilities)
     return tape.op("nll_loss", (wide,), (), wide.format, label="loss")

@@ -70,9 +70,15 @@ class Linear:
             saves.append(copy)
             scratch = [tape.allocate(f"gradient of {copy.tensor.name}", weight.dims, tape.how.compute)]
         return tape.op(
-            "linear", (x,), shape, tape.how.compute, label=label, saves=saves, weights=weights,
+            "linear",
+            (x,),
+            shape,
+            tape.how.compute,
+            label=label,
+            saves=saves,
+            weights=weights,
             backward_scratch=scratch if weight.trainable else (),
-        )  # fmt: skip
+        )
 
     def _adapted(self, tape: Tape, x: Value, y: Value) -> Value:
         plan = tape.how.adapters
@@ -83,7 +89,17 @@ class Linear:
         gone = {d for d, _ in self.inp}
         batch = tuple(e for e in x.dims if e.dim not in gone)
         rank_dims = (*batch, *dims((Dim.RANK, plan.rank)))
-        inner = tape.op("linear", (narrow,), rank_dims, narrow.format, label="adapter rank", saves=(narrow.storage,), weights=(down,))
-        outer = tape.op("linear", (inner,), y.dims, inner.format, label="adapter output", saves=(inner.storage,), weights=(up,))
+        inner = tape.op(
+            "linear",
+            (narrow,),
+            rank_dims,
+            narrow.format,
+            label="adapter rank",
+            saves=(narrow.storage,),
+            weights=(down,),
+        )
+        outer = tape.op(
+            "linear", (inner,), y.dims, inner.format, label="adapter output", saves=(inner.storage,), weights=(up,)
+        )
         scaled = tape.op("mul", (outer,), y.dims, outer.format, label="scaled adapter output")
         return tape.cast(tape.add(y, scaled, label="adapted output"), y.format)

@@ -33,7 +33,9 @@ class MLP:
     @property
     def gate(self) -> Linear:
         """(MLP size, hidden)."""
-        return Linear(self.names[0], f"{self.prefix}_gate", ((Dim.FFN, self.inner),), ((Dim.HIDDEN, self.hidden),), self.bias)
+        return Linear(
+            self.names[0], f"{self.prefix}_gate", ((Dim.FFN, self.inner),), ((Dim.HIDDEN, self.hidden),), self.bias
+        )
 
     @property
     def up(self) -> Linear:
@@ -45,7 +47,9 @@ class MLP:
     def down(self) -> Linear:
         """(hidden, MLP size)."""
         bias = self.bias if self.out_bias is None else self.out_bias
-        return Linear(self.names[2], f"{self.prefix}_down", ((Dim.HIDDEN, self.hidden),), ((Dim.FFN, self.inner),), bias)
+        return Linear(
+            self.names[2], f"{self.prefix}_down", ((Dim.HIDDEN, self.hidden),), ((Dim.FFN, self.inner),), bias
+        )
 
     def weights(self) -> Iterator[Tensor]:
         """Gate, up and down."""

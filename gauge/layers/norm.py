@@ -38,7 +38,9 @@ class Norm:
 
     def _vector(self, suffix: str) -> Tensor:
         shape = ((self.heads,) if self.heads else ()) + ((self.over, self.size),)
-        return Tensor(f"{self.name}.{suffix}", dims(*shape), BFLOAT16, role="norm" if suffix == "weight" else "norm_bias")
+        return Tensor(
+            f"{self.name}.{suffix}", dims(*shape), BFLOAT16, role="norm" if suffix == "weight" else "norm_bias"
+        )
 
     def __call__(self, tape: Tape, x: Value) -> Value:
         """Normalise `x` along `over`."""

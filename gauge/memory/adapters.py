@@ -29,8 +29,11 @@ def linear_names(model: Model) -> set[tuple[str, str]]:
     """(name, role) of every matrix inside the blocks."""
     return {
         (t.name.removesuffix(".weight"), t.role)
-        for part in model.parts for block, _ in part.runs() for t in block.weights() if t.name.endswith(".weight")
-    }  # fmt: skip
+        for part in model.parts
+        for block, _ in part.runs()
+        for t in block.weights()
+        if t.name.endswith(".weight")
+    }
 
 
 def adapters(model: Model, plan: AdapterPlan) -> Iterator[tuple[Tensor, int]]:

@@ -13,7 +13,7 @@ def stacked(tensors: Iterable[tuple[Tensor, int]], by_name: bool = True) -> Iter
     counts: dict[tuple[object, ...], int] = {}
     first: dict[tuple[object, ...], Tensor] = {}
     for one, count in tensors:
-        key = (one.name if by_name else one.role, one.dims, one.format.id)
+        key: tuple[object, ...] = (one.name if by_name else one.role, one.dims, one.format.id)
         counts[key] = counts.get(key, 0) + count
         first.setdefault(key, one)
     for key, one in first.items():
@@ -28,7 +28,13 @@ def layered(tensors: Iterable[tuple[Tensor, int]], layers: int) -> Iterator[Tens
             inner = Tensor(one.name, one.dims[1:], one.format, one.trainable, one.role)
             yield inner.times(Dim.COPIES, head.size // layers).times(Dim.LAYERS, layers)
         elif head is not None and head.dim is Dim.COPIES:
-            yield Tensor(one.name, (Extent(Dim.LAYERS, head.size, head.whole), *one.dims[1:]), one.format, one.trainable, one.role)
+            yield Tensor(
+                one.name,
+                (Extent(Dim.LAYERS, head.size, head.whole), *one.dims[1:]),
+                one.format,
+                one.trainable,
+                one.role,
+            )
         else:
             yield one
 

@@ -111,7 +111,9 @@ class Tracer:
             if loss:
                 out = head.loss(tape, out)
         if tape.ops:
-            self._pass.segments.append(Segment("head" if last and head else "final norm", part.name, None, tape.trace(entry, out)))
+            self._pass.segments.append(
+                Segment("head" if last and head else "final norm", part.name, None, tape.trace(entry, out))
+            )
         return out
 
     def _publish(self, part: Part, x: Value) -> Value:

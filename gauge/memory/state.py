@@ -27,14 +27,18 @@ def state_items(
     held = ((shard(t.stored_as(formats(t)), rules, mesh or {}), n) for t, n in model.state(sequence))
     return tuple(
         item(
-            "recurrent_state" if is_recurrent(t) else "kv_cache", t,
-            why=WHY_STATE if is_recurrent(t) else WHY_CACHE, source=model.source,
+            "recurrent_state" if is_recurrent(t) else "kv_cache",
+            t,
+            why=WHY_STATE if is_recurrent(t) else WHY_CACHE,
+            source=model.source,
         )
         for t in layered(held, len(model.decoder.blocks))
-    )  # fmt: skip
+    )
 
 
-def cache_formats(key: Format, value: Format | None, recurrent: Callable[[Tensor], Format]) -> Callable[[Tensor], Format]:
+def cache_formats(
+    key: Format, value: Format | None, recurrent: Callable[[Tensor], Format]
+) -> Callable[[Tensor], Format]:
     """The format of each state tensor: one for keys and latents, one for values, a rule for recurrent state."""
 
     def choose(tensor: Tensor) -> Format:

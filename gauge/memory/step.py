@@ -90,13 +90,29 @@ class Step:
         recompute = self.checkpoint and segment.layer is not None
         if recompute:
             for moment in segment.trace.forward:
-                yield Point(phase, segment, f"recompute {moment.event}", kept, moment, index, kept + shared + made + moment.bytes)
+                yield Point(
+                    phase,
+                    segment,
+                    f"recompute {moment.event}",
+                    kept,
+                    moment,
+                    index,
+                    kept + shared + made + moment.bytes,
+                )
         source = segment.trace.source.storage.size if recompute and segment.trace.source else 0
         if recompute and segment.trace.saves_source:
             source = 0
         for moment in segment.trace.backward:
             new = 0 if self.resident_gradients else sum(w.bytes for w in moment.weight_gradients)
-            yield Point(phase, segment, moment.event, kept + source, moment, index, kept + source + shared + made + new + moment.bytes)
+            yield Point(
+                phase,
+                segment,
+                moment.event,
+                kept + source,
+                moment,
+                index,
+                kept + source + shared + made + new + moment.bytes,
+            )
 
     def worst(self) -> dict[str, Point]:
         """The largest point of each phase."""
@@ -155,7 +171,9 @@ class Step:
         return tuple(events)
 
 
-def _activations(tensors: Iterable[tuple[Tensor, int]], moment: str, why: str, other: str = "activations") -> Iterator[Item]:
+def _activations(
+    tensors: Iterable[tuple[Tensor, int]], moment: str, why: str, other: str = "activations"
+) -> Iterator[Item]:
     for one in stacked(tensors):
         kind = "logits" if any(e.dim is Dim.VOCAB for e in one.dims) and one.size_of(Dim.HIDDEN) == 1 else other
         yield item(kind, one, why=why, moments=(moment,))
@@ -166,4 +184,9 @@ def gradient_items(weights: Iterable[tuple[Tensor, int]], moment: str) -> Iterat
     named = ((replace(w, name=f"gradient of {label_of(w.role, w.name)}"), n) for w, n in weights)
     for one in stacked(named):
         component = "gradients" if one.role != "adapter" else "gradients.adapters"
-        yield item(f"{component}.{component_of(one.role)}" if one.role != "adapter" else component, one, why=WHY_GRADIENT, moments=(moment,))
+        yield item(
+            f"{component}.{component_of(one.role)}" if one.role != "adapter" else component,
+            one,
+            why=WHY_GRADIENT,
+            moments=(moment,),
+        )

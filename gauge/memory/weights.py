@@ -22,9 +22,12 @@ def stored(model: Model, store: Store, rules: Rules = (), mesh: Mesh | None = No
             yield shard(kept, rules, mesh or {}), count
 
 
-def weight_items(model: Model, store: Store, rules: Rules = (), mesh: Mesh | None = None, component: str = "weights") -> tuple[Item, ...]:
+def weight_items(
+    model: Model, store: Store, rules: Rules = (), mesh: Mesh | None = None, component: str = "weights"
+) -> tuple[Item, ...]:
     """One item for each kind of weight: the role, counted over layers."""
     named = ((replace(t, name=label_of(t.role, t.name)), n) for t, n in stored(model, store, rules, mesh))
     return tuple(
-        item(f"{component}.{component_of(t.role)}", t, why=WHY, source=model.source) for t in layered(named, model.layers)
+        item(f"{component}.{component_of(t.role)}", t, why=WHY, source=model.source)
+        for t in layered(named, model.layers)
     )

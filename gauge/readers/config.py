@@ -28,7 +28,9 @@ class Config:
                 return name, value
         if default is _ABSENT:
             others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
-            raise RequestError(f"{self.path}.{names[0]}", "the config has no such key", f"add {names[0]}{others} to the config")
+            raise RequestError(
+                f"{self.path}.{names[0]}", "the config has no such key", f"add {names[0]}{others} to the config"
+            )
         return names[0], default
 
     def integer(self, *names: str, default: Any = _ABSENT, least: int = 1) -> Any:
@@ -37,7 +39,11 @@ class Config:
         if value is default:
             return value
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
-            raise RequestError(f"{self.path}.{name}", f"{shown(value)} is no whole number from {least:,} to {LARGEST:,}", "give a whole number")
+            raise RequestError(
+                f"{self.path}.{name}",
+                f"{shown(value)} is no whole number from {least:,} to {LARGEST:,}",
+                "give a whole number",
+            )
         return value
 
     def number(self, *names: str, default: Any = _ABSENT) -> float:
@@ -78,5 +84,7 @@ class Config:
     def divides(self, whole: str, parts: str, total: int, count: int) -> int:
         """total ÷ count, where that must be whole."""
         if total % count:
-            raise RequestError(f"{self.path}.{parts}", f"{count} does not divide {whole} {total}", f"choose a divisor of {total}")
+            raise RequestError(
+                f"{self.path}.{parts}", f"{count} does not divide {whole} {total}", f"choose a divisor of {total}"
+            )
         return total // count

@@ -20,10 +20,14 @@ def from_parameters(parameters: int) -> Model:
         hidden += HEAD
     inner = hidden * MLP_RATIO[0] // MLP_RATIO[1]
     keys = {
-        "model_type": "llama", "hidden_size": hidden, "num_hidden_layers": max(1, hidden // LAYERS_BY_HIDDEN),
-        "num_attention_heads": max(1, hidden // HEAD), "intermediate_size": inner, "vocab_size": VOCAB,
+        "model_type": "llama",
+        "hidden_size": hidden,
+        "num_hidden_layers": max(1, hidden // LAYERS_BY_HIDDEN),
+        "num_attention_heads": max(1, hidden // HEAD),
+        "intermediate_size": inner,
+        "vocab_size": VOCAB,
         "max_position_embeddings": 131_072,
-    }  # fmt: skip
+    }
     note = (
         f"Only a parameter count was given: a generic decoder of {hidden // LAYERS_BY_HIDDEN} layers of width {hidden:,} "
         f"stands for {format_count(parameters)} parameters. Its cache and activations are a guess."

@@ -27,7 +27,8 @@ def read(config: Mapping[str, Any], path: str = "config") -> Model:
     kind = keys.text("model_type")
     adapter = adapter_of(kind)
     if adapter is not None:
-        return replace(adapter.read(keys), config=dict(config))
+        model: Model = adapter.read(keys)
+        return replace(model, config=dict(config))
     return _generic(keys, kind)
 
 
@@ -44,7 +45,11 @@ def _generic(keys: Config, kind: str) -> Model:
     missing = [k for k in GENERIC_KEYS if k not in keys]
     if missing:
         what = f"model_type {shown(kind)} is not known" if kind else "there is no model_type"
-        raise RequestError(keys.path, f"{what}, and for a generic decoder it lacks {', '.join(missing)}", f"add {', '.join(missing)}, or choose a model")
+        raise RequestError(
+            keys.path,
+            f"{what}, and for a generic decoder it lacks {', '.join(missing)}",
+            f"add {', '.join(missing)}, or choose a model",
+        )
     name = shown(kind) if kind else "no model_type"
     note = f"{name}: no adapter for this family, so it was read as a generic Llama-style decoder."
     return replace(llama.read(keys), family=kind or "generic", config=dict(keys.keys), notes=(note,))

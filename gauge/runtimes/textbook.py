@@ -17,7 +17,15 @@ from gauge.quantization import SCHEMES
 from gauge.units import ceil_div
 
 SOURCE = "rule of thumb; the activation rule is arXiv 2205.05198, equation 1, taken for any model and any kernel"
-STATE_BYTES = {"adamw": 8, "adamw-fused": 8, "adamw-loop": 8, "adamw-8bit": 2, "adamw-paged-8bit": 2, "sgd": 4, "none": 0}
+STATE_BYTES = {
+    "adamw": 8,
+    "adamw-fused": 8,
+    "adamw-loop": 8,
+    "adamw-8bit": 2,
+    "adamw-paged-8bit": 2,
+    "sgd": 4,
+    "none": 0,
+}
 STATE_BYTES_OTHERWISE = 8
 GRADIENT_BYTES = 4
 
@@ -32,9 +40,16 @@ WHY = {
 
 def _item(component: str, factors: tuple[Factor, ...], size: int) -> Item:
     return Item(
-        component=component, label=f"{component.replace('_', ' ')} by the rule of thumb", bytes=size, low=size, high=size,
-        certainty="policy", factors=factors, why=WHY[component], source=SOURCE,
-    )  # fmt: skip
+        component=component,
+        label=f"{component.replace('_', ' ')} by the rule of thumb",
+        bytes=size,
+        low=size,
+        high=size,
+        certainty="policy",
+        factors=factors,
+        why=WHY[component],
+        source=SOURCE,
+    )
 
 
 def _stored(case: Case) -> Format:
@@ -78,7 +93,9 @@ def _product(component: str, names: tuple[str, ...], numbers: tuple[int, ...]) -
 
 def optimizer(parameters: int, name: str) -> Item:
     """8, 4 or 2 bytes a parameter."""
-    return _product("optimizer_states", ("parameters", "bytes"), (parameters, STATE_BYTES.get(name, STATE_BYTES_OTHERWISE)))
+    return _product(
+        "optimizer_states", ("parameters", "bytes"), (parameters, STATE_BYTES.get(name, STATE_BYTES_OTHERWISE))
+    )
 
 
 def gradients(parameters: int) -> Item:
@@ -106,7 +123,11 @@ def breakdown(case: Case) -> Breakdown:
 
 RUNTIMES = (
     Runtime(
-        id="textbook", label="Rule of thumb", tasks=("inference", "training"), breakdown=breakdown,
-        uses=frozenset({"quantization", "optimizer"}), source=SOURCE,
+        id="textbook",
+        label="Rule of thumb",
+        tasks=("inference", "training"),
+        breakdown=breakdown,
+        uses=frozenset({"quantization", "optimizer"}),
+        source=SOURCE,
     ),
-)  # fmt: skip
+)

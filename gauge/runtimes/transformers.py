@@ -58,7 +58,9 @@ def _formats(plan: Plan) -> Callable[[Tensor], Format]:
 
 def _prefill(case: Case, how: How) -> Iterator[Item]:
     """The largest operator of the prompt's forward pass."""
-    run = Tracer(case.model, how, lengths(case.model, case.plan, case.plan.prompt_length or case.plan.tokens)).run(loss=False)
+    run = Tracer(case.model, how, lengths(case.model, case.plan, case.plan.prompt_length or case.plan.tokens)).run(
+        loss=False
+    )
     embedded = [s.trace.results[0].storage for s in run.segments if s.name == "embeddings"]
     worst: tuple[int, tuple[Storage, ...]] = (0, ())
     for segment in run.segments:
@@ -80,7 +82,21 @@ def activation_items(tensors: Iterable[tuple[Tensor, int]], moment: str) -> Iter
 
 RUNTIMES = (
     Runtime(
-        id="transformers", label="transformers (PyTorch)", tasks=("inference",), breakdown=inference,
-        uses=frozenset({"quantization", "attention", "prompt_length", "target_length", "kv_cache_dtype", "v_cache_dtype", "logits", "image_size"}),
+        id="transformers",
+        label="transformers (PyTorch)",
+        tasks=("inference",),
+        breakdown=inference,
+        uses=frozenset(
+            {
+                "quantization",
+                "attention",
+                "prompt_length",
+                "target_length",
+                "kv_cache_dtype",
+                "v_cache_dtype",
+                "logits",
+                "image_size",
+            }
+        ),
     ),
-)  # fmt: skip
+)

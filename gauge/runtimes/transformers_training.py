@@ -5,7 +5,7 @@ Source: transformers 5.23, PyTorch 2.13; the course of a step is described in `g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from gauge.breakdown import Item, Pool, item, merged
@@ -39,10 +39,12 @@ def training(case: Case) -> Breakdown:
     weights = list(trained(model, how))
     gradients = tuple((w, n) for w, n in weights)
     step = Step(
-        run, plan.gradient_checkpointing == "full", None,
+        run,
+        plan.gradient_checkpointing == "full",
+        None,
         resident_gradients=gradients if plan.gradient_accumulation > 1 else (),
         keeps_gradients=not plan.optimizer_in_backward,
-    )  # fmt: skip
+    )
     items = [*_held(case, how), *_states(plan, weights)]
     worst = step.worst()
     for point in worst.values():
@@ -68,13 +70,18 @@ def training_how(case: Case) -> How:
     plan = case.plan
     adapters = None
     if plan.method != "full":
-        adapters = AdapterPlan(targets_of(case.model, plan.lora_targets), plan.lora_rank, FORMATS[plan.lora_dtype], plan.lora_dropout)
+        adapters = AdapterPlan(
+            targets_of(case.model, plan.lora_targets), plan.lora_rank, FORMATS[plan.lora_dtype], plan.lora_dropout
+        )
     return How(
         compute=FLOAT32 if plan.precision == "float32" else FORMATS[plan.dtype],
         autocast=plan.precision == "mixed" and plan.dtype != "float32",
-        kernels="compiled" if plan.compile else "eager", attention=plan.attention, dropout=plan.dropout,
-        adapters=adapters, frozen=adapters is not None,
-    )  # fmt: skip
+        kernels="compiled" if plan.compile else "eager",
+        attention=plan.attention,
+        dropout=plan.dropout,
+        adapters=adapters,
+        frozen=adapters is not None,
+    )
 
 
 def trained(model: Model, how: How) -> Iterator[tuple[Tensor, int]]:
@@ -94,7 +101,10 @@ def _held(case: Case, how: How) -> Iterator[Item]:
     stored = how.stored if how.adapters is None else FORMATS[case.plan.dtype]
     yield from weight_items(case.model, lambda t: scheme.stored(t, stored))
     if how.adapters is not None:
-        named = ((replace(t, name="adapter factors A" if "lora_A" in t.name else "adapter factors B"), n) for t, n in adapters(case.model, how.adapters))
+        named = (
+            (replace(t, name="adapter factors A" if "lora_A" in t.name else "adapter factors B"), n)
+            for t, n in adapters(case.model, how.adapters)
+        )
         for one in layered(named, case.model.layers):
             yield item("adapters", one, why="Two thin matrices beside each adapted one; only they are trained.")
 
@@ -116,23 +126,49 @@ def _temporary(plan: Plan, weights: list[tuple[Tensor, int]]) -> Iterator[Item]:
         yield item("workspace", made, why=WHY_TEMPORARY, source=OPTIMIZERS[plan.optimizer].source, moments=("step",))
 
 
-def _tied_gradients(model: Model, how: How, worst: dict[str, object]) -> Iterator[Item]:
+def _tied_gradients(model: Model, how: How, worst: Mapping[str, object]) -> Iterator[Item]:
     """A tied matrix gets two gradients, from the head and from the embedding; their sum is a third tensor."""
     if not model.tied or how.frozen or "backward_end" not in worst:
         return
     table = next((t for t, _ in model.weights() if t.role == "token_embedding"), None)
     if table is not None:
         extra = replace(table, name="second gradient of the tied embedding and their sum", format=how.stored)
-        yield item("workspace", extra.times(Dim.COPIES, 2), why="Autograd adds the two gradients of a tied weight out of place.", moments=("backward_end",))
+        yield item(
+            "workspace",
+            extra.times(Dim.COPIES, 2),
+            why="Autograd adds the two gradients of a tied weight out of place.",
+            moments=("backward_end",),
+        )
 
 
 RUNTIMES = (
     Runtime(
-        id="transformers", label="transformers Trainer", tasks=("training",), breakdown=training,
-        uses=frozenset({
-            "quantization", "attention", "target_length", "image_size", "method", "lora_rank", "lora_targets", "lora_dropout",
-            "lora_dtype", "precision", "optimizer", "optimizer_in_backward", "gradient_checkpointing", "gradient_accumulation",
-            "loss", "loss_chunk_tokens", "compile", "dropout", "timeline",
-        }),
+        id="transformers",
+        label="transformers Trainer",
+        tasks=("training",),
+        breakdown=training,
+        uses=frozenset(
+            {
+                "quantization",
+                "attention",
+                "target_length",
+                "image_size",
+                "method",
+                "lora_rank",
+                "lora_targets",
+                "lora_dropout",
+                "lora_dtype",
+                "precision",
+                "optimizer",
+                "optimizer_in_backward",
+                "gradient_checkpointing",
+                "gradient_accumulation",
+                "loss",
+                "loss_chunk_tokens",
+                "compile",
+                "dropout",
+                "timeline",
+            }
+        ),
     ),
-)  # fmt: skip
+)

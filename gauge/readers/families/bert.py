@@ -50,43 +50,82 @@ def read(config: Config) -> Model:
     block = _block(config, hidden)
     tables = [
         Embedding("word_embeddings", vocab, hidden),
-        Embedding("token_type_embeddings", config.integer("type_vocab_size", default=2), hidden, "type_embedding", Dim.LABELS),
+        Embedding(
+            "token_type_embeddings", config.integer("type_vocab_size", default=2), hidden, "type_embedding", Dim.LABELS
+        ),
         Embedding("position_embeddings", positions, hidden, "position_embedding", Dim.POSITIONS),
     ]
-    embeddings = Embeddings(tuple(tables), _norm("embeddings.LayerNorm", hidden), config.number("hidden_dropout_prob", default=0.1))
+    embeddings = Embeddings(
+        tuple(tables), _norm("embeddings.LayerNorm", hidden), config.number("hidden_dropout_prob", default=0.1)
+    )
     kind = str(next(iter(config.listed("architectures")), "BertModel"))
     pooled = not kind.endswith(("ForMaskedLM", "ForTokenClassification", "ForQuestionAnswering"))
     part = Part("encoder", (block,) * layers, embeddings, None, (Pooler(hidden),) if pooled else ())
     return Model(
-        id="", family=config.text("model_type"), parts=(part,), head=_head(config, kind, hidden, vocab),
-        max_length=positions, hidden=hidden, vocab=vocab,
-    )  # fmt: skip
+        id="",
+        family=config.text("model_type"),
+        parts=(part,),
+        head=_head(config, kind, hidden, vocab),
+        max_length=positions,
+        hidden=hidden,
+        vocab=vocab,
+    )
 
 
 def _block(config: Config, hidden: int) -> Block:
     heads = config.integer("num_attention_heads")
     dropout = config.number("hidden_dropout_prob", default=0.1)
     attention = Attention(
-        hidden=hidden, heads=heads, kv_heads=heads, head=config.divides("hidden_size", "num_attention_heads", hidden, heads),
-        qkv_bias=True, out_bias=True, causal=False, caches=False, softmax32=False,
-        dropout=config.number("attention_probs_dropout_prob", default=0.1), out_dropout=dropout,
+        hidden=hidden,
+        heads=heads,
+        kv_heads=heads,
+        head=config.divides("hidden_size", "num_attention_heads", hidden, heads),
+        qkv_bias=True,
+        out_bias=True,
+        causal=False,
+        caches=False,
+        softmax32=False,
+        dropout=config.number("attention_probs_dropout_prob", default=0.1),
+        out_dropout=dropout,
         names=("query", "key", "value", "attention.output.dense"),
-    )  # fmt: skip
+    )
     mlp = MLP(
-        hidden=hidden, inner=config.integer("intermediate_size"), gated=False, bias=True, dropout=dropout,
-        activation=config.text("hidden_act", default="gelu"), names=("", "intermediate.dense", "output.dense"),
-    )  # fmt: skip
-    return Block((Residual(attention, after=_norm("attention.output.LayerNorm", hidden)), Residual(mlp, after=_norm("output.LayerNorm", hidden))))
+        hidden=hidden,
+        inner=config.integer("intermediate_size"),
+        gated=False,
+        bias=True,
+        dropout=dropout,
+        activation=config.text("hidden_act", default="gelu"),
+        names=("", "intermediate.dense", "output.dense"),
+    )
+    return Block(
+        (
+            Residual(attention, after=_norm("attention.output.LayerNorm", hidden)),
+            Residual(mlp, after=_norm("output.LayerNorm", hidden)),
+        )
+    )
 
 
 def _head(config: Config, kind: str, hidden: int, vocab: int) -> Head | None:
     if kind.endswith(("ForMaskedLM", "ForPreTraining")):
-        dense = Linear("transform.dense", "head_transform", ((Dim.HIDDEN, hidden),), ((Dim.HIDDEN, hidden),), True, False)
+        dense = Linear(
+            "transform.dense", "head_transform", ((Dim.HIDDEN, hidden),), ((Dim.HIDDEN, hidden),), True, False
+        )
         transform = (dense, config.text("hidden_act", default="gelu"), _norm("transform.LayerNorm", hidden))
-        return Head(hidden=hidden, outputs=vocab, tied=True, bias=True, upcast=False, transform=transform, name="decoder")
+        return Head(
+            hidden=hidden, outputs=vocab, tied=True, bias=True, upcast=False, transform=transform, name="decoder"
+        )
     if kind.endswith("ForSequenceClassification"):
         labels = config.integer("num_labels", default=2)
-        return Head(hidden=hidden, outputs=labels, bias=True, upcast=False, per_sequence=True, over=Dim.LABELS, name="classifier")
+        return Head(
+            hidden=hidden,
+            outputs=labels,
+            bias=True,
+            upcast=False,
+            per_sequence=True,
+            over=Dim.LABELS,
+            name="classifier",
+        )
     return None
 
 

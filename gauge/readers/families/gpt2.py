@@ -23,25 +23,47 @@ def read(config: Config) -> Model:
     layers = config.integer("n_layer", "num_hidden_layers")
     dropout = config.number("resid_pdrop", default=0.1)
     attention = Attention(
-        hidden=hidden, heads=heads, kv_heads=heads, head=config.divides("n_embd", "n_head", hidden, heads),
-        fused=True, qkv_bias=True, out_bias=True, softmax32=False, dropout=config.number("attn_pdrop", default=0.1),
-        out_dropout=dropout, names=("c_attn", "", "", "c_proj"),
-    )  # fmt: skip
+        hidden=hidden,
+        heads=heads,
+        kv_heads=heads,
+        head=config.divides("n_embd", "n_head", hidden, heads),
+        fused=True,
+        qkv_bias=True,
+        out_bias=True,
+        softmax32=False,
+        dropout=config.number("attn_pdrop", default=0.1),
+        out_dropout=dropout,
+        names=("c_attn", "", "", "c_proj"),
+    )
     mlp = MLP(
-        hidden=hidden, inner=config.integer("n_inner", default=None) or 4 * hidden, gated=False, bias=True, dropout=dropout,
-        activation=config.text("activation_function", default="gelu_new"), names=("", "c_fc", "c_proj"),
-    )  # fmt: skip
+        hidden=hidden,
+        inner=config.integer("n_inner", default=None) or 4 * hidden,
+        gated=False,
+        bias=True,
+        dropout=dropout,
+        activation=config.text("activation_function", default="gelu_new"),
+        names=("", "c_fc", "c_proj"),
+    )
     block = Block((Residual(attention, pre=_norm("ln_1", hidden)), Residual(mlp, pre=_norm("ln_2", hidden))))
     tables = (
         Embedding("wte", vocab, hidden),
         Embedding("wpe", positions, hidden, "position_embedding", Dim.POSITIONS),
     )
-    part = Part("decoder", (block,) * layers, Embeddings(tables, dropout=config.number("embd_pdrop", default=0.1)), _norm("ln_f", hidden))
+    part = Part(
+        "decoder",
+        (block,) * layers,
+        Embeddings(tables, dropout=config.number("embd_pdrop", default=0.1)),
+        _norm("ln_f", hidden),
+    )
     return Model(
-        id="", family="gpt2", parts=(part,),
+        id="",
+        family="gpt2",
+        parts=(part,),
         head=Head(hidden=hidden, outputs=vocab, tied=config.flag("tie_word_embeddings", default=True)),
-        max_length=positions, hidden=hidden, vocab=vocab,
-    )  # fmt: skip
+        max_length=positions,
+        hidden=hidden,
+        vocab=vocab,
+    )
 
 
 def _norm(name: str, hidden: int) -> Norm:

@@ -21,17 +21,30 @@ def read(config: Config) -> Model:
     layers = config.integer("num_layers")
     embedding = Embedding("shared", vocab, hidden)
     dropout = config.number("dropout_rate", default=0.1)
-    encoder = Part("encoder", _stack(config, layers, False), Embeddings((embedding,), dropout=dropout), Norm("final_layer_norm", hidden), sequence="source")
+    encoder = Part(
+        "encoder",
+        _stack(config, layers, False),
+        Embeddings((embedding,), dropout=dropout),
+        Norm("final_layer_norm", hidden),
+        sequence="source",
+    )
     decoder = Part(
-        "decoder", _stack(config, config.integer("num_decoder_layers", default=layers), True),
-        Embeddings((embedding,), dropout=dropout, shared=True), Norm("final_layer_norm", hidden), sequence="target",
-    )  # fmt: skip
+        "decoder",
+        _stack(config, config.integer("num_decoder_layers", default=layers), True),
+        Embeddings((embedding,), dropout=dropout, shared=True),
+        Norm("final_layer_norm", hidden),
+        sequence="target",
+    )
     tied = config.flag("tie_word_embeddings", default=True)
     return Model(
-        id="", family=config.text("model_type"), parts=(encoder, decoder),
+        id="",
+        family=config.text("model_type"),
+        parts=(encoder, decoder),
         head=Head(hidden=hidden, outputs=vocab, tied=tied, upcast=False),
-        max_length=config.integer("n_positions", default=512), hidden=hidden, vocab=vocab,
-    )  # fmt: skip
+        max_length=config.integer("n_positions", default=512),
+        hidden=hidden,
+        vocab=vocab,
+    )
 
 
 def _stack(config: Config, layers: int, decoder: bool) -> tuple[Block, ...]:
@@ -44,11 +57,20 @@ def _block(config: Config, decoder: bool, first: bool) -> Block:
     hidden = config.integer("d_model")
     dropout = config.number("dropout_rate", default=0.1)
     own = Attention(
-        hidden=hidden, heads=config.integer("num_heads"), kv_heads=config.integer("num_heads"), head=config.integer("d_kv"),
-        causal=decoder, caches=decoder, softmax32=False, scaled=False, dropout=dropout, out_dropout=dropout,
+        hidden=hidden,
+        heads=config.integer("num_heads"),
+        kv_heads=config.integer("num_heads"),
+        head=config.integer("d_kv"),
+        causal=decoder,
+        caches=decoder,
+        softmax32=False,
+        scaled=False,
+        dropout=dropout,
+        out_dropout=dropout,
         relative_buckets=config.integer("relative_attention_num_buckets", default=32) if first else 0,
-        shared_bias="decoder" if decoder else "encoder", names=("q", "k", "v", "o"),
-    )  # fmt: skip
+        shared_bias="decoder" if decoder else "encoder",
+        names=("q", "k", "v", "o"),
+    )
     steps = [Residual(own, pre=Norm("layer_norm", hidden))]
     if decoder:
         cross = own.edited(cross=hidden, causal=False, caches=True, relative_buckets=0, shared_bias="")
@@ -63,6 +85,11 @@ def _mlp(config: Config, hidden: int, dropout: float) -> MLP:
     activation = "gelu_new" if kind == "gated-gelu" else kind.removeprefix("gated-")
     names = ("wi_0", "wi_1", "wo") if gated else ("", "wi", "wo")
     return MLP(
-        hidden=hidden, inner=config.integer("d_ff"), gated=gated, activation=config.text("dense_act_fn", default=activation),
-        dropout=dropout, inner_dropout=dropout, names=names,
-    )  # fmt: skip
+        hidden=hidden,
+        inner=config.integer("d_ff"),
+        gated=gated,
+        activation=config.text("dense_act_fn", default=activation),
+        dropout=dropout,
+        inner_dropout=dropout,
+        names=names,
+    )
