@@ -5,19 +5,32 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gauge import estimate as engine
+from gauge import report
 from gauge.errors import RequestError
-from gauge.estimate import Estimate
-from gauge.estimate import estimate as _estimate
-from gauge.report import failure
 from gauge.request import RequestErrors, parse
 
 LONGEST_REQUEST = 4_000_000
 
 
+class Estimate(engine.Estimate):
+    """An estimate with its answer: as data, and as a breakdown in a notebook."""
+
+    def answer(self, deep: bool = True) -> dict[str, Any]:
+        """The answer of the contract; without `deep`, the inverse questions are left open."""
+        return report.answer(self, deep)
+
+    def _repr_html_(self) -> str:
+        from gauge.view.notebook import notebook
+
+        return notebook(self.answer(deep=False))
+
+
 def estimate(**request: Any) -> Estimate:
     """The estimate of a request given as keyword arguments. Raises RequestErrors."""
     try:
-        return _estimate(parse(request))
+        found = engine.estimate(parse(request))
+        return Estimate(found.case, found.breakdown)
     except RequestError as error:
         raise RequestErrors([error]) from None
 
@@ -29,9 +42,9 @@ def answer_to(request: Any, deep: bool = True) -> dict[str, Any]:
             raise RequestError("request", "it is no JSON object", "send an object of fields")
         return estimate(**{str(k): v for k, v in request.items()}).answer(deep)
     except RequestErrors as found:
-        return failure(found.errors)
+        return report.failure(found.errors)
     except (RecursionError, MemoryError, OverflowError) as why:
-        return failure(
+        return report.failure(
             [RequestError("request", f"it is too large or too deep ({type(why).__name__})", "make it smaller")]
         )
 
@@ -44,13 +57,13 @@ def answer(request_json: str) -> str:
 def answer_text(request_json: str, deep: bool = True) -> dict[str, Any]:
     """The answer to a request in JSON text."""
     if len(request_json) > LONGEST_REQUEST:
-        return failure(
+        return report.failure(
             [RequestError("request", f"it is longer than {LONGEST_REQUEST:,} characters", "make it smaller")]
         )
     try:
         request = json.loads(request_json)
     except (ValueError, RecursionError):
-        return failure([RequestError("request", "it is not readable as JSON", "send one JSON object")])
+        return report.failure([RequestError("request", "it is not readable as JSON", "send one JSON object")])
     found = answer_to(request, deep)
     if isinstance(request, dict) and "id" in request:
         found["id"] = request["id"]

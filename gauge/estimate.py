@@ -33,17 +33,6 @@ class Estimate:
         """Remarks of the reader, the runtime and the request."""
         return (*self.case.model.notes, *self.breakdown.warnings, *unused(self.case))
 
-    def answer(self, deep: bool = True) -> dict[str, object]:
-        """The answer of the contract; without `deep`, the inverse questions are left open."""
-        from gauge.report import answer
-
-        return answer(self, deep)
-
-    def _repr_html_(self) -> str:
-        from gauge.view import notebook
-
-        return notebook(self.answer(deep=False))
-
 
 def estimate(case: Case) -> Estimate:
     """The memory of a case. Raises RequestError."""

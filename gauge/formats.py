@@ -1,6 +1,7 @@
 """Number formats: how many values share one block, and how many bytes a block takes.
 
-One row a format; every derived fact is arithmetic on the row. Block formats are exact integers, never "bits per weight".
+One row a format; every derived fact is arithmetic on the row. Block formats are exact integers, never a rounded
+"bits per weight".
 """
 
 from __future__ import annotations

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 from gauge.units import MIB
 
-APPLE_SHARES = ((36 * 1024**3, 2, 3), (None, 3, 4))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One accelerator, computer or phone. `reported` is the driver's total in bytes, `usable` what a process can get."""
+    """One accelerator, computer or phone: `reported` is the driver's total in bytes, `usable` what a process gets."""
 
     id: str
     title: str

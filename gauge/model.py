@@ -1,4 +1,4 @@
-"""A model: parts (decoder, encoder, vision tower) made of blocks in order, with embeddings in front and heads behind."""
+"""A model: parts (decoder, encoder, vision tower) of blocks in order, embeddings in front and heads behind."""
 
 from __future__ import annotations
 

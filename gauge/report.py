@@ -112,13 +112,17 @@ def by_component(pool: dict[str, Any]) -> list[tuple[str, int]]:
     return [(c, sums[c]) for c in COMPONENTS if c in sums]
 
 
+def heading(found: dict[str, Any]) -> str:
+    """Which model, doing what, by which runtime."""
+    model, request = found["model"], found["request"]
+    return f"{model['title'] or model['id']}, {request['task']} with {request['runtime']}"
+
+
 def table(found: dict[str, Any]) -> str:
     """The answer for a terminal."""
     if "errors" in found:
         return "\n".join(f"{e['field']}: {e['message']}; {e['remedy']}" for e in found["errors"])
-    lines = [
-        f"{found['model']['title'] or found['model']['id']}, {found['request']['task']} with {found['request']['runtime']}"
-    ]
+    lines = [heading(found)]
     for pool in found["pools"]:
         label = next(m["label"] for m in pool["moments"] if m["id"] == pool["peak"])
         lines.append(f"\n{pool['name']} (each of {pool['count']}), at its peak: {label}")
@@ -149,9 +153,7 @@ def markdown(found: dict[str, Any]) -> str:
     """The answer as a Markdown table."""
     if "errors" in found:
         return "\n".join(f"* **{e['field']}**: {e['message']}; {e['remedy']}" for e in found["errors"])
-    lines = [
-        f"**{found['model']['title']}**, {found['request']['task']} with {found['request']['runtime']} (gauge {found['gauge']})"
-    ]
+    lines = [f"**{heading(found)}** (gauge {found['gauge']})"]
     for pool in found["pools"]:
         lines += ["", f"| {pool['name']} | memory |", "| --- | ---: |"]
         lines += [

@@ -57,7 +57,7 @@ def parse_count(text: str) -> int:
 
 
 def parse_tokens(text: str) -> int:
-    """Tokens from `32k`, `1M`, `131,072`; `k` and `M` are 1,024-based, as context sizes are named. Raises ValueError."""
+    """Tokens from `32k`, `1M`, `131,072`; `k` and `M` are 1,024-based. Raises ValueError."""
     return _parse(text, _TOKEN_UNITS, "number of tokens")
 
 

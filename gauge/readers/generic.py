@@ -14,7 +14,10 @@ MLP_RATIO = (8, 3)
 
 
 def from_parameters(parameters: int) -> Model:
-    """A Llama-style decoder of about that size: the width for which 12 × layers × hidden² fits, layers = hidden ÷ 128."""
+    """A Llama-style decoder of about that size.
+
+    Takes the width for which 12 × layers × hidden² fits, with layers = hidden ÷ 128.
+    """
     hidden = HEAD
     while _size(hidden + HEAD) <= parameters:
         hidden += HEAD
@@ -29,8 +32,8 @@ def from_parameters(parameters: int) -> Model:
         "max_position_embeddings": 131_072,
     }
     note = (
-        f"Only a parameter count was given: a generic decoder of {hidden // LAYERS_BY_HIDDEN} layers of width {hidden:,} "
-        f"stands for {format_count(parameters)} parameters. Its cache and activations are a guess."
+        f"Only a parameter count was given: a generic decoder of {hidden // LAYERS_BY_HIDDEN} layers of width "
+        f"{hidden:,} stands for {format_count(parameters)} parameters. Its cache and activations are a guess."
     )
     model = llama.read(Config(keys))
     return model.edited(id="generic", title=f"generic {format_count(parameters)}", notes=(note,), total=parameters)

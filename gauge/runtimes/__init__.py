@@ -1,4 +1,4 @@
-"""One file a runtime: an engine's or trainer's allocation policy. Found by listing this folder; there is no registry."""
+"""One file a runtime: an engine's or trainer's allocation policy, found by listing this folder; nothing registers."""
 
 from __future__ import annotations
 

@@ -31,8 +31,10 @@ GRADIENT_BYTES = 4
 
 WHY = {
     "weights": "Counts every parameter at one width; scales, zero points and layers kept in 16 bits are left out.",
-    "kv_cache": "Takes the hidden size for keys and values: wrong under grouped-query or latent attention, windows and recurrent layers.",
-    "activations": "Exact for BERT in 16 bits with composed attention and dropout; fused attention, other MLPs and recomputation differ.",
+    "kv_cache": "Takes the hidden size for keys and values: wrong under grouped-query or latent attention, "
+    "windows and recurrent layers.",
+    "activations": "Exact for BERT in 16 bits with composed attention and dropout; "
+    "fused attention, other MLPs and recomputation differ.",
     "optimizer_states": "Counts states alone; the step's temporaries are left out.",
     "gradients": "Counts 4 bytes whatever the precision scheme.",
 }
