@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gauge import estimate as engine
+from gauge import estimation as engine
 from gauge import report
 from gauge.errors import RequestError
 from gauge.request import RequestErrors, parse

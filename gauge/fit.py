@@ -8,7 +8,7 @@ from typing import Any
 
 from gauge.case import Case
 from gauge.errors import RequestError
-from gauge.estimate import Estimate, estimate
+from gauge.estimation import Estimate, estimate
 from gauge.units import format_bytes
 
 MOST_BATCH = 65_536

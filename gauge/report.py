@@ -11,7 +11,7 @@ from typing import Any
 from gauge import __version__
 from gauge.breakdown import COMPONENTS, Item, Pool
 from gauge.errors import RequestError
-from gauge.estimate import Estimate
+from gauge.estimation import Estimate
 from gauge.fit import capacity, remedies, verdict
 from gauge.plan import KNOBS, Plan
 from gauge.request import SCHEMA
