@@ -13,6 +13,7 @@ const answer = byId('answer');
 const form = new Form(byId('question'));
 const engine = new Engine();
 const later = new Later(engine);
+const preset = JSON.parse(form.root.dataset.preset);
 
 export const page = {form, engine, later, answer, view: {}, compare: [], last: null, request, apply, refresh, link};
 
@@ -26,8 +27,16 @@ function request() {
   return {...form.values(), view: page.view};
 }
 
+/** The page as it stands, as a fragment; the state that the page opens with has none. */
+function hash() {
+  const fields = form.values();
+  const same = JSON.stringify(fields) === JSON.stringify(preset);
+  const text = format({fields, view: page.view, compare: page.compare});
+  return same && text === format({fields, view: {}, compare: []}) ? '' : text || '#v=1';
+}
+
 function link() {
-  return new URL(format({fields: form.values(), view: page.view, compare: page.compare}) || location.pathname, location.href).href;
+  return new URL(format({fields: form.values(), view: page.view, compare: page.compare}) || '#v=1', location.href).href;
 }
 
 /** Asks anew. `push` makes it a step that Undo takes back; typing only replaces the address. */
@@ -63,6 +72,7 @@ function show(said, stale) {
     return;
   }
   const table = byId('breakdown');
+  document.documentElement.classList.add('live');
   const before = sizes(table);
   const known = answer.dataset.unit;
   swap(said.fragments);
@@ -70,6 +80,7 @@ function show(said, stale) {
   const {unit, places} = answer.dataset;
   if (known === unit && page.last) deltas(table, before, {unit, bytes: Number(answer.dataset.unitBytes), places: Number(places)});
   page.last = said;
+  page.shown?.();
   answer.dataset.state = stale ? 'waiting' : 'live';
   say(said.sentence);
 }
@@ -92,11 +103,11 @@ function apply(values) {
 // The address and its history -----------------------------------------------------------------------------------------
 
 function record(push) {
-  const hash = format({fields: form.values(), view: page.view, compare: page.compare});
+  const next = hash();
   const depth = history.state?.depth ?? 0;
-  memory.set('last', hash);
-  if (hash === location.hash) return;
-  const to = hash || location.pathname + location.search;
+  memory.set('last', next);
+  if (next === location.hash) return;
+  const to = next || location.pathname + location.search;
   if (push) history.pushState({depth: depth + 1}, '', to);
   else history.replaceState({depth}, '', to);
   byId('undo').disabled = !history.state?.depth;
@@ -104,8 +115,8 @@ function record(push) {
 
 function restore() {
   const state = parse(location.hash);
-  form.fill(state.fields);
-  page.view = state.view;
+  form.fill(location.hash ? state.fields : preset);
+  page.view = {...state.view, open: page.view.open ?? ''};
   page.compare = state.compare;
   press();
   byId('undo').disabled = !history.state?.depth;

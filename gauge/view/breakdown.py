@@ -4,176 +4,162 @@ moments.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gauge.view import palette
 from gauge.view.derivation import derivation
-from gauge.view.figures import percent
+from gauge.view.figures import NBSP, percent
 from gauge.view.html import Markup, join, tag
 from gauge.view.reading import Json, Reading, Row
 
-
-def breakdown(reading: Reading) -> Markup:
-    """The table of the judged pool, and after it the other pools that hold something."""
-    return join(
-        _table(reading, reading.pool, reading.shown_moment, reading.rows, judged=True),
-        [
-            _table(reading, pool, str(pool["peak"]), reading.rows_of(pool, str(pool["peak"])), judged=False)
-            for pool in reading.others
-        ],
-    )
+EVERY = "all"
 
 
-def _table(reading: Reading, pool: Json, moment: str, rows: list[Row], *, judged: bool) -> Markup:
-    scale = reading.scale
+def breakdown(reading: Reading, opened: Sequence[str] = (EVERY,)) -> Markup:
+    """The table of the judged pool, then the other pools that hold something.
+
+    `opened` names the groups whose parts are written out; a group of one part always is.
+    """
+    peaks = [(pool, str(pool["peak"])) for pool in reading.others]
+    shown = [
+        (reading.pool, reading.shown_moment, reading.rows),
+        *[(pool, moment, reading.rows_of(pool, moment)) for pool, moment in peaks],
+    ]
+    return join(*[_table(reading, pool, moment, rows, opened) for pool, moment, rows in shown])
+
+
+def _table(reading: Reading, pool: Json, moment: str, rows: list[Row], opened: Sequence[str]) -> Markup:
+    judged = pool is reading.pool
     total = sum(row.size for row in rows)
     steps = sum(row.steps for row in rows)
     groups = [(g, [r for r in rows if r.group is g]) for g in palette.GROUPS]
     return tag(
         "table",
-        tag("caption", _caption(reading, pool, moment), id="breakdown-caption" if judged else None),
-        tag(
-            "thead",
-            tag(
-                "tr",
-                tag("th", "Component", scope="col"),
-                tag("th", "Memory", scope="col", class_="n"),
-                tag("th", "Share", scope="col", class_="n share"),
-                tag("th", "Certainty", scope="col", class_="c"),
-            ),
-        ),
-        [_group(reading, group, found, total) for group, found in groups if found],
-        tag("tfoot", _totals(reading, pool, total, steps, judged=judged)),
+        tag("caption", _caption(pool, moment), id="breakdown-caption" if judged else None),
+        tag("thead", _heads()),
+        [_group(reading, str(pool["name"]), g, found, total, opened) for g, found in groups if found],
+        tag("tfoot", _totals(reading, pool, total, steps)),
         class_="breakdown",
         data_pool=str(pool["name"]),
         data_steps=steps,
-        data_unit=scale.name,
+        data_unit=reading.scale.name,
     )
 
 
-def _caption(reading: Reading, pool: Json, moment: str) -> str:
-    place = (
-        "Host memory" if pool["name"] == "host" else "One device" if pool.get("count", 1) == 1 else "The fullest device"
+def _heads() -> Markup:
+    return tag(
+        "tr",
+        tag("th", "Component", scope="col"),
+        tag("th", "Memory", scope="col", class_="n"),
+        tag("th", "Share", scope="col", class_="n share"),
+        tag("th", "Certainty", scope="col", class_="c"),
     )
+
+
+def _caption(pool: Json, moment: str) -> str:
+    single = int(pool.get("count") or 1) == 1
+    place = "Host memory" if pool["name"] == "host" else "One device" if single else "The fullest device"
     label = next((str(m["label"]) for m in pool["moments"] if m["id"] == moment), moment)
     return f"{place}, {'at the peak: ' if moment == pool['peak'] else ''}{label}"
 
 
-def _group(reading: Reading, group: palette.Group, rows: list[Row], total: int) -> Markup:
-    body: list[Markup] = []
-    if len(rows) > 1:
-        body.append(
-            _line(
-                reading,
-                group,
-                group.label,
-                sum(r.size for r in rows),
-                sum(r.steps for r in rows),
-                total,
-                "",
-                "group",
-                group.id,
-                leaf=False,
-            )
-        )
-    for row in rows:
-        kind = "part" if len(rows) > 1 else "group"
-        key = f"{row.component}-{row.label}"
-        body.append(
-            _line(
-                reading,
-                group,
-                row.label,
-                row.size,
-                row.steps,
-                total,
-                str(row.item.get("certainty") or ""),
-                kind,
-                key,
-                leaf=True,
-            )
-        )
-        body.append(tag("tr", tag("td", derivation(reading, row), colspan="4"), class_=f"how {kind}"))
-    return tag("tbody", body, class_=f"c-{group.id}", data_group=group.id)
+def _group(
+    reading: Reading, pool: str, group: palette.Group, rows: list[Row], total: int, opened: Sequence[str]
+) -> Markup:
+    """One colour: a single row with its arithmetic, or a sum whose parts open below it."""
+    shared = {"class_": f"c-{group.id}", "data_group": group.id}
+    if len(rows) == 1:
+        return tag("tbody", _part(reading, rows[0], total, "group", f"{pool}/{group.id}/0"), **shared)
+    written = EVERY in opened or group.id in opened
+    parts = [_part(reading, row, total, "part", f"{pool}/{group.id}/{n}") for n, row in enumerate(rows) if written]
+    size, steps = sum(r.size for r in rows), sum(r.steps for r in rows)
+    more = tag(
+        "button",
+        group.label,
+        tag("small", f"{len(rows)}{NBSP}parts"),
+        type="button",
+        class_="more",
+        data_parts=group.id,
+        aria_expanded="true" if written else "false",
+    )
+    certainty = _weakest(rows)
+    line = _line(reading, group, more, (size, steps), total, certainty, "group sum", f"{pool}/{group.id}")
+    return join(tag("tbody", line, **shared), tag("tbody", parts, **shared, data_of=group.id) if written else None)
+
+
+def _weakest(rows: Sequence[Row]) -> str:
+    found = {str(row.item.get("certainty") or "") for row in rows}
+    return next((word for word in ("measured", "policy", "exact") if word in found), "")
+
+
+def _part(reading: Reading, row: Row, total: int, kind: str, key: str) -> Markup:
+    certainty = str(row.item.get("certainty") or "")
+    line = _line(reading, row.group, row.label, (row.size, row.steps), total, certainty, kind, key)
+    how = tag("tr", tag("td", derivation(reading, row), colspan="4"), class_=f"how {kind}")
+    return join(line, how)
 
 
 def _line(
-    reading: Reading,
-    group: palette.Group,
-    label: str,
-    size: int,
-    steps: int,
-    total: int,
-    certainty: str,
-    kind: str,
+    reading: Reading, group: palette.Group, label: str, amount: tuple[int, int], total: int, certainty: str, kind: str,
     key: str,
-    *,
-    leaf: bool,
-) -> Markup:
-    swatch = (
-        tag(
-            "svg",
-            tag("rect", width="12", height="12", class_="fill"),
-            tag("rect", width="12", height="12", class_="texture", fill=f"url(#texture-{group.id})"),
-            class_="swatch",
-            width="12",
-            height="12",
-            aria_hidden="true",
-        )
-        if kind == "group"
-        else None
-    )
+) -> Markup:  # fmt: skip
+    size, steps = amount
     return tag(
         "tr",
-        tag("th", swatch, label, scope="row"),
-        tag(
-            "td",
-            tag("span", class_="delta", aria_hidden="true"),
-            reading.scale.text(steps),
-            class_="n num",
-            title=f"{size:,} bytes",
-        ),
+        tag("th", swatch(group) if kind != "part" else None, label, scope="row"),
+        _memory(reading, size, steps),
         tag("td", percent(size, total), class_="n share num"),
         tag("td", tag("span", certainty, class_=f"word {certainty}") if certainty else None, class_="c"),
         class_=f"row {kind}",
-        data_key=f"{group.id}/{key}",
+        data_key=key,
         data_bytes=size,
-        data_steps=steps if leaf else None,
+        data_steps=steps,
     )
 
 
-def _totals(reading: Reading, pool: Json, total: int, steps: int, *, judged: bool) -> Markup:
-    scale = reading.scale
+def _memory(reading: Reading, size: int, steps: int) -> Markup:
+    delta = tag("span", class_="delta", aria_hidden="true")
+    return tag("td", delta, reading.scale.text(steps), class_="n num", title=f"{size:,} bytes")
+
+
+def swatch(group: palette.Group) -> Markup:
+    """The little square that ties a row to its segment, with the group's pattern for paper and forced colours."""
+    return tag(
+        "svg",
+        tag("rect", width="12", height="12", class_="fill"),
+        tag("rect", width="12", height="12", class_="texture", fill=f"url(#texture-{group.id})"),
+        class_="swatch",
+        width="12",
+        height="12",
+        aria_hidden="true",
+    )
+
+
+FINER = (("of it allocated by tensors", "allocated"), ("of it reserved by the allocator", "reserved"))
+
+
+def _totals(reading: Reading, pool: Json, total: int, steps: int) -> Markup:
+    host = pool["name"] == "host"
+    empty = tag("td", "", class_="n share"), tag("td", "", class_="c")
+    label = "Total" if host else "Total on the device"
     rows = [
         tag(
             "tr",
-            tag("th", "Total on the device" if pool["name"] != "host" else "Total", scope="row"),
-            tag(
-                "td",
-                tag("span", class_="delta", aria_hidden="true"),
-                scale.text(steps),
-                class_="n num",
-                title=f"{total:,} bytes",
-            ),
-            tag("td", "", class_="n share"),
-            tag("td", "", class_="c"),
+            tag("th", label, scope="row"),
+            _memory(reading, total, steps),
+            empty,
             class_="total",
-            data_key="total",
+            data_key=f"{pool['name']}/total",
             data_bytes=total,
         )
     ]
-    finer = [("Allocated by tensors", "allocated"), ("Reserved by the allocator", "reserved")]
-    if judged and reading.at_peak and pool["name"] != "host":
+    if pool is reading.pool and reading.at_peak and not host:
+        finer = [(text, int(pool[key])) for text, key in FINER if pool.get(key) and pool[key] != total]
         rows += [
-            tag(
-                "tr",
-                tag("th", f"of it: {label.lower()}", scope="row"),
-                tag("td", scale.need(pool[key]), class_="n num", title=f"{pool[key]:,} bytes"),
-                tag("td", "", class_="n share"),
-                tag("td", "", class_="c"),
-                class_="finer",
-            )
-            for label, key in finer
-            if pool.get(key) and pool[key] != total
-        ]
+            tag("tr", tag("th", text, scope="row"), _memory(reading, size, reading.scale.up(size)), empty,
+                class_="finer")
+            for text, size in finer
+        ]  # fmt: skip
     return join(*rows)
 
 
@@ -182,34 +168,35 @@ def moments(reading: Reading) -> Markup:
     pool = reading.pool
     if len(pool["moments"]) < 2:
         return join()
-    sums = {str(m["id"]): int(m["bytes"]) for m in pool["moments"]}
-    most = max(sums.values()) or 1
+    most = max(int(m["bytes"]) for m in pool["moments"]) or 1
     return tag(
         "div",
         tag("span", "Moment", class_="label", id="moments-label"),
-        [
-            tag(
-                "button",
-                tag("span", str(m["label"]), class_="what"),
-                tag("span", reading.scale.need(int(m["bytes"])), class_="num"),
-                tag(
-                    "svg",
-                    tag("rect", width=f"{100 * int(m['bytes']) / most:.1f}%", height="3"),
-                    width="100%",
-                    height="3",
-                    aria_hidden="true",
-                ),
-                tag("span", "peak", class_="peak") if m["id"] == pool["peak"] else None,
-                type="button",
-                data_view=f"moment={m['id']}" if m["id"] != pool["peak"] else "moment=",
-                aria_pressed="true" if m["id"] == reading.shown_moment else "false",
-            )
-            for m in pool["moments"]
-        ],
+        [_moment(reading, m, most) for m in pool["moments"]],
         class_="moments",
         role="group",
         aria_labelledby="moments-label",
     )
+
+
+def _moment(reading: Reading, moment: Json, most: int) -> Markup:
+    name, size = str(moment["id"]), int(moment["bytes"])
+    peak = name == reading.pool["peak"]
+    bar = tag("rect", width=f"{100 * size / most:.1f}%", height="3")
+    return tag(
+        "button",
+        tag("span", _capital(str(moment["label"])), class_="what"),
+        tag("span", reading.scale.need(size), class_="num"),
+        tag("span", "peak" if peak else "", class_="peak"),
+        tag("svg", bar, width="100%", height="3", aria_hidden="true"),
+        type="button",
+        data_view="moment=" if peak else f"moment={name}",
+        aria_pressed="true" if name == reading.shown_moment else "false",
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def notes(reading: Reading) -> Markup:

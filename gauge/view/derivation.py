@@ -9,7 +9,7 @@ import re
 from gauge.tensor import GLOSSARY, Dim
 from gauge.view.figures import exact
 from gauge.view.html import Markup, join, tag
-from gauge.view.reading import Reading, Row
+from gauge.view.reading import Json, Reading, Row
 
 CERTAINTY = {
     "exact": "counted from shapes; no assumption",
@@ -44,11 +44,20 @@ def steps(reading: Reading, row: Row) -> Markup:
             [[tag("span", mark, class_="eq"), tag("span", text), tag("br")] for mark, text in lines if text],
             tag("span", "=", class_="eq"),
             tag("b", result),
-            class_="sum",
+            class_="product",
         ),
+        notes(item),
         tag("p", str(item.get("why") or ""), class_="why"),
         tag("p", certainty(reading, row), " ", source(str(item.get("source") or "")), class_="sure"),
     )
+
+
+def notes(item: Json) -> Markup | None:
+    """What split or rounded a factor on its way, so that no step is hidden."""
+    found = [(str(f["name"]), int(f["value"]), str(f["note"])) for f in item.get("factors") or () if f.get("note")]
+    if not found:
+        return None
+    return tag("ul", [tag("li", f"{name} {value:,}: {note}") for name, value, note in found], class_="steps-notes")
 
 
 def certainty(reading: Reading, row: Row) -> Markup:
@@ -86,3 +95,16 @@ def symbols(text: str) -> Markup:
 def meaning(symbol: str) -> str:
     """What a word of a formula means."""
     return _GLOSSARY.get(symbol, "")
+
+
+def plain(reading: Reading) -> str:
+    """All derivations as text: label, symbols, values, result, reason."""
+    return "\n\n".join(_plain(reading, row) for row in reading.rows)
+
+
+def _plain(reading: Reading, row: Row) -> str:
+    item = row.item
+    lines = [str(item.get(key) or "") for key in ("symbols", "substituted")]
+    sums = [f"  = {line}" for line in lines if line]
+    result = f"  = {exact(row.size)} = {reading.scale.text(row.steps)}"
+    return "\n".join([row.label, *sums, result, f"  {item.get('why') or ''}"])

@@ -11,21 +11,37 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from gauge.request import schema as request_schema
-
 import gauge
-from gauge import api, catalog
-from gauge.view import breakdown, fields, form, gauge_scale, rule_of_thumb, verdict
+from gauge import api, catalog, report
+from gauge.request import schema as request_schema
+from gauge.units import System
+from gauge.view import (
+    breakdown,
+    comparison,
+    derivation,
+    fields,
+    files,
+    form,
+    gauge_scale,
+    picture,
+    rule_of_thumb,
+    share,
+    sweeps,
+    verdict,
+)
+from gauge.view import glossary as words
+from gauge.view.figures import Scale
 from gauge.view.html import Markup, escape, join, raw, tag
 from gauge.view.reading import Json, Reading
 
 _SLOT = re.compile(r"\{\{([a-z-]+)\}\}")
-VIEW = {"unit": "GiB", "moment": ""}
+VIEW = {"unit": "GiB", "moment": "", "open": ""}
+PRESET = {"device": "h100-80gb"}
 
 
-@lru_cache(maxsize=64)
-def _answer(request: str) -> str:
-    return api.answer(request)
+@lru_cache(maxsize=32)
+def _answer(request: str, deep: bool) -> Json:
+    return api.answer_text(request, deep)
 
 
 @lru_cache(maxsize=1)
@@ -35,13 +51,12 @@ def _schema() -> Json:
 
 @lru_cache(maxsize=1)
 def _cards() -> Mapping[str, Json]:
-    return {str(card["id"]): card for card in catalog.device_index()}
+    return {name: card for card in catalog.device_index() for name in (str(card["id"]), *card["aliases"])}
 
 
-def ask(request: Mapping[str, Any]) -> Json:
-    """The contract's answer to a request."""
-    found: Json = json.loads(_answer(json.dumps(request, sort_keys=True)))
-    return found
+def ask(request: Mapping[str, Any], deep: bool = False) -> Json:
+    """The contract's answer to a request; limits and remedies only when `deep`, since they take many estimates."""
+    return _answer(json.dumps(request, sort_keys=True), deep)
 
 
 def split(request_json: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -60,17 +75,18 @@ FRAGMENTS: Mapping[str, Callable[[Reading], Markup]] = {
     "verdict": verdict.verdict,
     "gauge": gauge_scale.gauge,
     "strip": lambda r: join(tag("span", verdict.sentence(r), class_="say"), gauge_scale.small(r)),
-    "limits": verdict.limits,
-    "remedies": verdict.remedies,
     "moments": breakdown.moments,
-    "breakdown": breakdown.breakdown,
     "notes": breakdown.notes,
 }
 
 
-def fragments(shown: Reading) -> dict[str, Markup]:
-    """Element id to the markup inside it."""
-    return {name: draw(shown) for name, draw in FRAGMENTS.items()}
+DEEP: Mapping[str, Callable[[Reading], Markup]] = {"limits": verdict.limits, "remedies": verdict.remedies}
+
+
+def fragments(shown: Reading, opened: str) -> dict[str, Markup]:
+    """Element id to the markup inside it; `opened` lists the groups of the table that are written out."""
+    found = {name: draw(shown) for name, draw in FRAGMENTS.items()}
+    return {**found, "breakdown": breakdown.breakdown(shown, opened.split(","))}
 
 
 def facts(shown: Reading) -> dict[str, Any]:
@@ -91,7 +107,11 @@ def update(request_json: str) -> str:
     answer = ask(request)
     states = fields.states(_schema(), request, answer)
     labels = {str(f["name"]): str(f["label"]) for f in _schema()["fields"]}
-    found: dict[str, Any] = {"answer": answer, "fields": states, "groups": fields.group_changes(_schema(), request)}
+    found: dict[str, Any] = {
+        "answer": slim(answer),
+        "fields": states,
+        "groups": fields.group_changes(_schema(), request),
+    }
     if answer.get("errors"):
         found |= {
             "fragments": {"errors": join(fields.waiting(answer, labels), fields.errors(answer, list(labels)))},
@@ -101,11 +121,34 @@ def update(request_json: str) -> str:
     else:
         shown = reading(answer, view)
         found |= {
-            "fragments": {**fragments(shown), "errors": ""},
+            "fragments": {**fragments(shown, view["open"]), "errors": ""},
             "facts": facts(shown),
             "sentence": verdict.sentence(shown),
         }
     return json.dumps(found, ensure_ascii=False)
+
+
+def slim(answer: Json) -> Json:
+    """An answer without what only the fragments need, which would double the text that crosses to the page."""
+    return {key: value for key, value in answer.items() if key not in {"pools", "model"}}
+
+
+def deepen(request_json: str) -> str:
+    """Limits and remedies, which take many estimates and so are asked after the answer is shown."""
+    request, view = split(request_json)
+    answer = ask(request, deep=True)
+    if answer.get("errors"):
+        return json.dumps({"fragments": {}})
+    shown = reading(answer, view)
+    return json.dumps({"fragments": {name: draw(shown) for name, draw in DEEP.items()}}, ensure_ascii=False)
+
+
+def arithmetic(request_json: str) -> str:
+    """Every row's derivation as plain text and Markdown, at the moment shown."""
+    request, view = split(request_json)
+    answer = ask(request)
+    text = "" if answer.get("errors") else derivation.plain(reading(answer, view))
+    return json.dumps({"text": text}, ensure_ascii=False)
 
 
 def thumb(request: Mapping[str, Any], exact: Reading) -> Markup:
@@ -136,15 +179,96 @@ def rule(request_json: str) -> str:
     return json.dumps({"fragments": {"rule": found}}, ensure_ascii=False)
 
 
+def glossary(asked: str) -> str:
+    """What a word of a formula means: `{"symbol"}` to `{"html"}`."""
+    labels = {str(f["name"]): str(f["label"]) for f in _schema()["fields"]}
+    return json.dumps({"html": words.line(str(json.loads(asked).get("symbol")), labels)}, ensure_ascii=False)
+
+
+def compare(asked: str) -> str:
+    """Up to four requests side by side: `{"states": [request...], "view"}` to the fragment `comparison`."""
+    view = json.loads(asked).get("view") or {}
+    columns = []
+    for request in comparison.states(asked):
+        answer = ask(request)
+        shown = None if answer.get("errors") else reading(answer, {**VIEW, **view, "moment": ""})
+        columns.append(comparison.Column(request, shown, comparison.problem(answer)))
+    scale = comparison.scale_of([c.reading for c in columns if c.reading])
+    return json.dumps({"fragments": {"comparison": comparison.table(columns, _schema(), scale)}}, ensure_ascii=False)
+
+
+def shared(asked: str) -> str:
+    """Everything to pass on: a request with `link` beside it to the fragment `share` and the picture as SVG."""
+    link = str(json.loads(asked).get("link") or "")
+    request, view = split(asked)
+    request.pop("link", None)
+    answer = ask(request)
+    if answer.get("errors"):
+        return json.dumps({"fragments": {"share": tag("p", comparison.problem(answer))}, "svg": ""})
+    shown = reading(answer, view)
+    offers = share.offers(shown, request, link, reported(answer))
+    return json.dumps({"fragments": {"share": share.menu(offers)}, "svg": picture.picture(shown)}, ensure_ascii=False)
+
+
+def reported(answer: Json) -> dict[str, str]:
+    """What the engine's own report writes of an answer, where it does."""
+    found = dict(answer)
+    return {
+        "markdown": report.markdown(found),
+        "csv": report.csv_text(found),
+        "command": str(found.get("command") or ""),
+    }
+
+
+def read(asked: str) -> str:
+    """What a dropped or pasted file says: `{"name", "kind", "text" or "data"}` to `{"changes", "message"}`."""
+    return json.dumps(files.read(json.loads(asked)), ensure_ascii=False)
+
+
+def plan(asked: str) -> str:
+    """The charts of a request: their ids, titles and how many points each has."""
+    request, _ = split(asked)
+    return json.dumps([{"id": c.id, "title": c.title, "points": len(c.points)} for c in _charts(request)])
+
+
+def points(asked: str) -> str:
+    """Some points of one chart: a request with `chart`, `from` and `to` beside it."""
+    read = json.loads(asked)
+    name, start, end = read.pop("chart"), int(read.pop("from")), int(read.pop("to"))
+    request, view = split(json.dumps(read))
+    chart = next(c for c in _charts(request) if c.id == name)
+    return json.dumps([sweeps.point(ask(p), lambda a: reading(a, view)) for p in chart.points[start:end]])
+
+
+def chart(asked: str) -> str:
+    """A chart's rows, figure and table from the results of its points: a request with `chart` and `results`
+    beside it.
+    """
+    read = json.loads(asked)
+    name, results = read.pop("chart"), read.pop("results")
+    request, view = split(json.dumps(read))
+    found = next(c for c in _charts(request) if c.id == name)
+    largest = max((r["device"] for r in results if r["device"]), default=1)
+    system: System = "GB" if view["unit"] == "GB" else "GiB"
+    return json.dumps(sweeps.figure(found, results, Scale.of(largest, system)), ensure_ascii=False)
+
+
+def _charts(request: dict[str, Any]) -> list[sweeps.Chart]:
+    return sweeps.charts(request, ask(request), _schema())
+
+
 def document(template: str, request: dict[str, Any], assets: Mapping[str, Any]) -> str:
     """The calculator page with a real answer in it: `template` has `{{slot}}` where a fragment of that name goes."""
-    shown = reading(ask(request), VIEW)
+    asked = request or PRESET
+    shown = reading(ask(asked, deep=True), VIEW)
     slots: dict[str, str] = {
-        **fragments(shown),
-        "form": form.form(_schema(), request),
+        **fragments(shown, breakdown.EVERY),
+        **{name: draw(shown) for name, draw in DEEP.items()},
+        "preset": join(json.dumps(asked)),
+        "form": form.form(_schema(), asked),
         "textures": gauge_scale.textures(),
         "errors": "",
-        "rule": thumb(request, shown),
+        "rule": thumb(asked, shown),
         "version": str(gauge.__version__),
         "date": str(assets.get("date") or ""),
         "repository": str(assets.get("repository") or ""),

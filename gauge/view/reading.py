@@ -31,7 +31,8 @@ class Row:
 
     @property
     def label(self) -> str:
-        return str(self.item.get("label") or palette.COMPONENTS.get(palette.head(self.component), self.component))
+        label = str(self.item.get("label") or palette.COMPONENTS.get(palette.head(self.component), self.component))
+        return label[:1].upper() + label[1:]
 
     @property
     def group(self) -> palette.Group:
@@ -40,14 +41,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """The device that the fit is judged against; sizes in bytes, `None` where nobody said."""
+    """The device that the fit is judged against; sizes in bytes, `None` where nobody said; `marketing` is
+    gigabytes as sold.
+    """
 
     id: str
     title: str
     count: int
     usable: int | None
     reported: int | None
-    marketing: int | None
+    marketing: str
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ class Reading:
             count=int(self.pool.get("count") or 1),
             usable=fit.get("usable_bytes"),
             reported=reported or fit.get("usable_bytes"),
-            marketing=None if own else known.get("marketing_bytes"),
+            marketing="" if own or not known.get("marketing_gb") else f"{known['marketing_gb']:g}",
         )
 
     @cached_property

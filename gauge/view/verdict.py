@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gauge.view.figures import NBSP
+from gauge.view.figures import MINUS, NBSP
 from gauge.view.html import Markup, join, tag
 from gauge.view.reading import Json, Reading
 
@@ -87,14 +87,13 @@ def _spaced(parts: list[Markup]) -> list[str]:
 def capacity_chain(reading: Reading) -> Markup | None:
     """`80 GB by name → driver reports 79.64 GiB → usable 79.10 GiB`, where more than one of them is known."""
     card, scale = reading.card, reading.scale
-    if card.usable is None or card.reported is None or (card.reported == card.usable and not card.marketing):
+    if card.usable is None or card.reported is None:
         return None
-    named = f"{card.marketing // 10**9}{NBSP}GB by name → " if card.marketing else ""
-    return tag(
-        "span",
-        f"{named}driver reports {scale.room(card.reported)} → usable {scale.room(card.usable)}",
-        class_="chain",
-    )
+    steps = [f"{card.marketing}{NBSP}GB by name"] if card.marketing else []
+    steps.append(f"driver reports {scale.room(card.reported)}")
+    if card.usable != card.reported:
+        steps.append(f"usable {scale.room(card.usable)}")
+    return tag("span", " → ".join(steps), class_="chain") if len(steps) > 1 else None
 
 
 def change(values: dict[str, Any]) -> str:
@@ -155,18 +154,22 @@ def remedies(reading: Reading) -> Markup:
     if not found:
         return join()
     rows = [_remedy(reading, r) for r in found]
-    return join(tag("h3", "What would help"), tag("ol", rows, class_="remedies"))
+    return join(
+        tag("h3", "What would help" if (reading.spare or 0) < 0 else "What would save more"),
+        tag("ol", rows, class_="remedies"),
+    )
 
 
-def _remedy(reading: Reading, remedy: Any) -> Markup:
-    if isinstance(remedy, str):
-        return tag("li", remedy)
-    saved = remedy.get("saved_bytes") or remedy.get("saves_bytes") or remedy.get("saves") or 0
-    values = remedy.get("change") or remedy.get("changes") or {}
-    label = str(remedy.get("label") or remedy.get("title") or remedy.get("message") or "")
+def _remedy(reading: Reading, remedy: Json) -> Markup:
+    saved = int(remedy.get("saves_bytes") or 0)
+    values = remedy.get("changes") or {}
+    usable = reading.card.usable
+    enough = usable is not None and reading.pool["device"] > usable >= reading.pool["device"] - saved
+    label = str(remedy.get("label") or remedy.get("text") or "")
+    saving = tag("span", f"{MINUS}{reading.scale.room(saved)}{', then it fits' if enough else ''}", class_="num saved")
     body = [
-        tag("b", label),
-        tag("span", f"−{reading.scale.room(int(saved))}", class_="num saved") if saved else None,
+        tag("b", label[:1].upper() + label[1:]),
+        saving if saved else None,
         tag("span", str(remedy.get("cost") or ""), class_="cost"),
     ]
     if not values:

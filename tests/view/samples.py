@@ -121,9 +121,9 @@ def _answer(
             else [
                 {
                     "label": "8-bit AdamW",
-                    "saved_bytes": 2 * weights_saved(items),
+                    "saves_bytes": 2 * weights_saved(items),
                     "cost": "slightly noisier updates",
-                    "change": {"optimizer": "adamw-8bit"},
+                    "changes": {"optimizer": "adamw-8bit"},
                 }
             ],
         },
@@ -142,7 +142,7 @@ CARDS = {
         "title": "NVIDIA H100 80 GB",
         "usable_bytes": 79 * GIB,
         "reported_bytes": 81559 * 1024**2,
-        "marketing_bytes": 80 * 10**9,
+        "marketing_gb": 80,
         "aliases": [],
         "vendor": "NVIDIA",
         "kind": "gpu",
