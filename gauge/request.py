@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gauge import __version__
-from gauge.case import Case
+from gauge.case import Case, check_divides
 from gauge.catalog import load_device, load_model
 from gauge.errors import RequestError, shown
 from gauge.hardware import Cluster
+from gauge.layers.attention import Attention
 from gauge.model import Model
 from gauge.optimizers import OPTIMIZERS
 from gauge.plan import BOTH, DEFAULTS, GROUPS, KNOBS, Knob, Plan
@@ -298,6 +299,9 @@ def _case(values: dict[str, Any], edits: dict[str, Any], given: frozenset[str]) 
     plan = _filled(Plan(**values), model)
     cluster = Cluster(load_device(plan.device) if plan.device else None, plan.devices or 0, plan.device_memory)
     case = Case(model, plan, cluster, given | {f"config.{k}" for k in edits})
+    attention = model.first(Attention)
+    if attention is not None:
+        check_divides("tensor_parallel", plan.tensor_parallel, "attention heads", attention.heads)
     runtime(plan.runtime, plan.task).check(case)
     return case
 
