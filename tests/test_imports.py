@@ -12,11 +12,39 @@ ROOT = Path(gauge.__file__).parent
 # The house from bottom to top. A folder is one entry; inside it, modules may import each other freely.
 # `view` turns answers into markup; `view.page` is the door that the browser asks, so it stands above `api`.
 ORDER = (
-    "__init__", "units", "errors", "formats", "tensor", "tape", "kernels", "sequence", "layers", "model", "plan",
-    "hardware", "optimizers", "quantization", "overheads", "breakdown", "case", "memory", "readers", "gguf", "runtimes",
-    "catalog", "request", "estimation", "fit", "report", "view", "api", "view.page", "embed",
+    "__init__",
+    "units",
+    "errors",
+    "formats",
+    "tensor",
+    "tape",
+    "kernels",
+    "sequence",
+    "layers",
+    "model",
+    "plan",
+    "hardware",
+    "optimizers",
+    "quantization",
+    "overheads",
+    "breakdown",
+    "case",
+    "memory",
+    "readers",
+    "gguf",
+    "runtimes",
+    "catalog",
+    "request",
+    "estimation",
+    "fit",
+    "report",
+    "view",
+    "api",
+    "view.page",
+    "view.model_page",
+    "embed",
     "__main__",
-) 
+)
 
 
 def modules() -> list[tuple[str, Path]]:
