@@ -115,12 +115,14 @@ def _by_format(model_id: str, answer: Json) -> Markup:
 
 def _by_card(model_id: str) -> Markup:
     known = {str(card["id"]) for card in catalog.device_index()}
+    answers = {task: ask({"model": model_id, "task": task}) for task in ("inference", "training")}
     rows = []
-    for card in CARDS:
-        if card not in known:
-            continue
-        cells = [_fit(model_id, card, task) for task in ("inference", "training")]
+    for card in filter(known.__contains__, CARDS):
         device = catalog.load_device(card)
+        requests = [({"model": model_id, "task": task, "device": card}, said) for task, said in answers.items()]
+        cells = [
+            tag("td", "–") if said.get("errors") else _fit(request, said, device.usable) for request, said in requests
+        ]
         rows.append(tag("tr", tag("th", device.title, scope="row"), cells))
     heads = [tag("th", name, scope="col") for name in ("Device", "Running, 4,096 tokens", "Training in full, AdamW")]
     caption = "One device of each kind"
@@ -128,16 +130,14 @@ def _by_card(model_id: str) -> Markup:
     return tag("section", tag("h2", "On common devices"), table)
 
 
-def _fit(model_id: str, card: str, task: str) -> Markup:
-    request = {"model": model_id, "task": task, "device": card}
-    answer = ask(request)
-    if answer.get("errors"):
-        return tag("td", "–")
-    shown = reading(answer, {})
-    spare = shown.spare or 0
-    side = "short" if spare < 0 else "to spare"
-    words = f"{MARKS[shown.verdict]}{NBSP}{WORDS[shown.verdict]}, {shown.scale.text(abs(spare))} {side}"
-    return tag("td", tag("a", words, href=link(request)), data_verdict=shown.verdict)
+def _fit(request: Mapping[str, Any], answer: Json, usable: int) -> Markup:
+    """The verdict for a device on an answer that names none: what one device needs does not depend on its size."""
+    pool = answer["pools"][0]
+    kind = "short" if pool["device"] > usable else "tight" if pool["high"] > usable else "fits"
+    scale = Scale.of(max(pool["device"], usable))
+    spare = scale.down(usable) - scale.up(pool["device"])
+    words = f"{MARKS[kind]}{NBSP}{WORDS[kind]}, {scale.text(abs(spare))} {'short' if spare < 0 else 'to spare'}"
+    return tag("td", tag("a", words, href=link(request)), data_verdict=kind)
 
 
 def index(models: Iterable[Json], assets: Mapping[str, Any]) -> str:

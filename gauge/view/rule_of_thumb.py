@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gauge.view import palette
+from gauge.view.breakdown import swatch
 from gauge.view.figures import MINUS, NBSP
 from gauge.view.html import Markup, join, tag
 from gauge.view.reading import Json, Reading
@@ -46,10 +47,12 @@ def compare(thumb: Reading, exact: Reading) -> Markup:
                     tag("th", "Rule of thumb", scope="col", class_="n"),
                     tag("th", "Exact", scope="col", class_="n"),
                     tag("th", "Off by", scope="col", class_="n"),
-                    tag("th", "Why", scope="col", class_="because"),
                 ),
             ),
-            tag("tbody", rows),
+            [
+                tag("tbody", row, class_=f"c-{palette.group_of(pair.component).id}")
+                for pair, row in zip(pairs, rows, strict=True)
+            ],
             tag(
                 "tfoot",
                 tag(
@@ -58,7 +61,6 @@ def compare(thumb: Reading, exact: Reading) -> Markup:
                     tag("td", scale.text(total[0]), class_="n num"),
                     tag("td", scale.text(total[1]), class_="n num"),
                     tag("td", _signed(exact, total[0] - total[1]), class_="n num"),
-                    tag("td", "", class_="because"),
                     class_="total",
                 ),
             ),
@@ -78,25 +80,18 @@ def _pairs(thumb: Reading, exact: Reading) -> list[Pair]:
 
 
 def _row(exact: Reading, pair: Pair, thumb: int, real: int) -> Markup:
+    """The figures, and under them why they differ."""
     scale = exact.scale
     group = palette.group_of(pair.component)
-    swatch = tag(
-        "svg",
-        tag("rect", width="12", height="12", class_="fill"),
-        class_="swatch",
-        width="12",
-        height="12",
-        aria_hidden="true",
-    )
-    return tag(
+    line = tag(
         "tr",
-        tag("th", swatch, palette.COMPONENTS.get(pair.component, pair.component), scope="row"),
+        tag("th", swatch(group), palette.COMPONENTS.get(pair.component, pair.component), scope="row"),
         tag("td", scale.text(thumb) if pair.thumb else tag("span", "left out", class_="quiet"), class_="n"),
         tag("td", scale.text(real) if pair.exact else tag("span", "none", class_="quiet"), class_="n"),
         tag("td", _signed(exact, thumb - real), class_="n num"),
-        tag("td", reason(exact, pair), class_="because"),
-        class_=f"c-{group.id}",
+        class_="figures",
     )
+    return join(line, tag("tr", tag("td", reason(exact, pair), colspan="4"), class_="because"))
 
 
 def _signed(exact: Reading, steps: int) -> str:
