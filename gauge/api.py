@@ -11,6 +11,7 @@ from gauge.errors import RequestError
 from gauge.request import RequestErrors, parse
 
 LONGEST_REQUEST = 4_000_000
+OUR_FAULT = "the engine failed on it"
 
 
 class Estimate(engine.Estimate):
@@ -61,10 +62,23 @@ def answer_text(request_json: str, deep: bool = True) -> dict[str, Any]:
             [RequestError("request", f"it is longer than {LONGEST_REQUEST:,} characters", "make it smaller")]
         )
     try:
-        request = json.loads(request_json)
+        request = json.loads(request_json, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return report.failure([RequestError("request", "it is not readable as JSON", "send one JSON object")])
-    found = answer_to(request, deep)
+    found = _never_raises(request, deep)
     if isinstance(request, dict) and "id" in request:
         found["id"] = request["id"]
     return found
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def _never_raises(request: Any, deep: bool) -> dict[str, Any]:
+    """The last line of defence: a fault of ours is an error answer too, and says that it is ours."""
+    try:
+        return answer_to(request, deep)
+    except Exception as why:
+        fault = RequestError("request", f"{OUR_FAULT} ({type(why).__name__}: {why})", "report it with this request")
+        return report.failure([fault])

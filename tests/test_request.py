@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gauge.api import answer, answer_to
+from gauge.api import OUR_FAULT, answer, answer_to
 from gauge.plan import DEFAULTS, GROUPS, KNOBS
 from gauge.request import RequestErrors, parse, schema
 
@@ -123,7 +123,9 @@ def test_any_request_is_answered(request_: dict[str, Any]) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_answered(text: str) -> None:
-    assert json.loads(answer(text))["schema"] == 1
+    found = json.loads(answer(text))
+    assert found["schema"] == 1
+    assert not any(OUR_FAULT in e["message"] for e in found.get("errors", ()))
 
 
 def test_the_id_is_echoed() -> None:
