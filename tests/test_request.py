@@ -45,7 +45,7 @@ def test_a_pasted_config_is_enough() -> None:
     config = {
         "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "intermediate_size": 128, "vocab_size": 100,
-    } 
+    }
     found = answer_to({"config": json.dumps(config)}, deep=False)
     assert found["model"]["parameters"] == 2 * (4 * 64 * 64 + 3 * 64 * 128 + 2 * 64) + 2 * 100 * 64 + 64
 
