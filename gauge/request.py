@@ -318,14 +318,19 @@ def model_of(values: Mapping[str, Any], edits: Mapping[str, Any]) -> Model:
     keys |= config or {}
     if not keys and parameters:
         return generic.from_parameters(parameters)
+    before = dict(keys)
     keys |= edits
     model = huggingface.read(keys)
     id = name or "custom"
     title = entry["title"] if entry and config is None else id
     source = entry["source"] if entry and config is None else "the config given"
     if edits:
-        title += ", edited"
+        title += ", edited: " + ", ".join(f"{k} {_old(before, k)}{shown(v, 24)}" for k, v in edits.items())
     return model.edited(id=id, title=title, source=source)
+
+
+def _old(keys: Mapping[str, Any], key: str) -> str:
+    return f"{shown(keys[key], 24)} → " if key in keys else ""
 
 
 def _entry(name: str, config: Mapping[str, Any] | None) -> dict[str, Any] | None:
