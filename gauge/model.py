@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from gauge.layers.block import Block, Layer, Residual
-from gauge.layers.embedding import Embeddings
+from gauge.layers.block import Layer, Residual, Stage
+from gauge.layers.embedding import Entry
 from gauge.layers.head import Head
 from gauge.layers.norm import Norm
 from gauge.sequence import Sequence
@@ -19,22 +19,25 @@ from gauge.tensor import Dim, Tensor
 class Part:
     """A stack of blocks over one sequence.
 
-    `sequence` says whose tokens it reads: `tokens` (the request's sequence), `source` (an encoder's), `target` (an
-    encoder-decoder's decoder) or `image`, then `length` is the number of positions.
+    `sequence` says whose tokens it reads: `tokens` (the request's sequence), `source` (an encoder's, of `length`
+    positions where that is fixed), `target` (an encoder-decoder's decoder) or `image`, then `length` is the pixels on
+    one side. `feeds`: later parts attend to its output. `optional`: it runs only when the request has an image.
     """
 
     name: str
-    blocks: tuple[Block, ...]
-    embeddings: Embeddings | None = None
+    blocks: tuple[Stage, ...]
+    embeddings: Entry | None = None
     norm: Norm | None = None
     extras: tuple[Layer, ...] = ()
     sequence: str = "tokens"
     length: int = 0
+    feeds: bool = True
+    optional: bool = False
 
-    def runs(self) -> list[tuple[Block, int]]:
+    def runs(self) -> list[tuple[Stage, int]]:
         """Distinct blocks with their counts, in the order of first appearance."""
         counts: dict[int, int] = {}
-        first: dict[int, Block] = {}
+        first: dict[int, Stage] = {}
         for block in self.blocks:
             counts[id(block)] = counts.get(id(block), 0) + 1
             first.setdefault(id(block), block)

@@ -41,6 +41,37 @@ class Residual:
                 yield from owner.weights()
 
 
+class Stage(Protocol):
+    """One step of a part: a transformer block, or a stretch of a convolutional net."""
+
+    @property
+    def kind(self) -> str:
+        """What it is called in a timeline."""
+        ...
+
+    @property
+    def steps(self) -> tuple[Residual, ...]:
+        """Its layers with their norms, in order."""
+        ...
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Its layers, in order."""
+        ...
+
+    def weights(self) -> Iterator[Tensor]:
+        """All tensors of the block."""
+        ...
+
+    def state(self, sequence: Sequence) -> Iterator[Tensor]:
+        """What its layers keep between steps."""
+        ...
+
+    def forward(self, tape: Tape, x: Value, source: Value | None = None) -> Value:
+        """The stream after this block."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """Residual branches in order, or side by side from one input where `parallel` (a branch without its own norm then

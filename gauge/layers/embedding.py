@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from gauge.formats import BFLOAT16
 from gauge.layers.norm import Norm
 from gauge.tape import Dims, Tape, Value, dims
 from gauge.tensor import Dim, Tensor
+
+
+class Entry(Protocol):
+    """What turns a part's input (tokens, pixels, sound) into the stream that its first block reads."""
+
+    def weights(self) -> Iterator[Tensor]:
+        """The tensors it owns."""
+        ...
+
+    def forward(self, tape: Tape, tokens: Dims) -> Value:
+        """The stream over those positions."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ class Head:
     """hidden → vocabulary (or classes). `tied`: the matrix is the token embedding and counts once.
 
     `transform` is the dense layer and norm that BERT's head puts first. `upcast`: the family's loss runs on a float32
-    copy of the logits (every causal model in transformers). `soft_cap`: logits pass through a tanh (Gemma 2).
+    copy of the logits (every causal model in transformers). `soft_cap`: logits pass through a tanh (Gemma 2). `inp` is
+    the dimension that it reads, `dropout` the rate before it.
     """
 
     hidden: int
@@ -31,11 +32,13 @@ class Head:
     per_sequence: bool = False
     over: Dim = Dim.VOCAB
     name: str = "lm_head"
+    inp: Dim = Dim.HIDDEN
+    dropout: float = 0.0
 
     @property
     def projection(self) -> Linear:
         """(vocabulary, hidden)."""
-        return Linear(self.name, "head", ((self.over, self.outputs),), ((Dim.HIDDEN, self.hidden),), self.bias, False)
+        return Linear(self.name, "head", ((self.over, self.outputs),), ((self.inp, self.hidden),), self.bias, False)
 
     def weights(self) -> Iterator[Tensor]:
         """The matrix where it is not tied, its bias, the transform."""
@@ -54,7 +57,7 @@ class Head:
             x = norm(tape, kernels.activation(tape, activation, dense(tape, x)))
         if self.per_sequence:
             x = tape.alias(x, tuple(e for e in x.dims if e.dim not in (Dim.TOKENS, Dim.PATCHES)))
-        out = self.projection(tape, x, "logits")
+        out = self.projection(tape, tape.dropout(x, self.dropout), "logits")
         if self.soft_cap:
             scaled = tape.op("div", (out,), out.dims, out.format, label="logits over cap")
             capped = tape.pointwise32("tanh", scaled, keeps="output", label="capped logits")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gauge.layers.block import Block
+from gauge.layers.block import Stage
 from gauge.model import Model, Part
 from gauge.plan import Plan
 from gauge.tape import Dims, How, Tape, Trace, Value, dims
@@ -18,19 +18,24 @@ class Lengths:
     batch: int
     tokens: int
     source: int = 0
+    image: int | None = None
 
     def of(self, part: Part) -> int:
-        """Positions of the sequence that a part reads."""
+        """Positions of the sequence that a part reads; pixels on one side of an image."""
         if part.sequence == "source":
-            return self.source
-        return part.length if part.sequence == "image" else self.tokens
+            return part.length or self.source
+        return (self.image or part.length) if part.sequence == "image" else self.tokens
 
 
 def lengths(model: Model, plan: Plan, tokens: int) -> Lengths:
-    """Sequence lengths of the parts: an encoder-decoder reads `sequence_length` and writes `target_length`."""
-    if model.parts[0].sequence == "source":
-        return Lengths(plan.batch_size, plan.target_length or tokens, tokens)
-    return Lengths(plan.batch_size, tokens)
+    """Sequence lengths of the parts: an encoder-decoder reads `sequence_length` and writes `target_length`.
+
+    An encoder of fixed length (speech) reads that instead.
+    """
+    first = model.parts[0]
+    if first.sequence == "source":
+        return Lengths(plan.batch_size, plan.target_length or tokens, first.length or tokens, plan.image_size)
+    return Lengths(plan.batch_size, tokens, image=plan.image_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +66,27 @@ class Tracer:
         self._lengths = lengths
         self._input_grad = input_grad
         self._pass = Pass()
-        self._known: dict[tuple[int, bool, str], Trace] = {}
+        self._known: dict[tuple[int, bool, str, Dims], Trace] = {}
 
     def run(self, loss: bool) -> Pass:
         """The whole pass; with `loss`, the head is followed by the cross-entropy."""
         source: Value | None = None
         for part in self._model.parts:
+            if part.optional and self._lengths.image is None:
+                continue
             last = part is self._model.parts[-1]
             x = self._enter(part)
             for index, block in enumerate(part.blocks):
                 x = self._block(part, index, block, x, source)
             x = self._leave(part, x, last, loss)
-            if not last:
+            if not last and part.feeds:
                 source = self._publish(part, x)
         return self._pass
 
     def _tokens(self, part: Part) -> Dims:
+        if part.sequence == "image":
+            side = self._lengths.of(part)
+            return dims((Dim.BATCH, self._lengths.batch), (Dim.HEIGHT, side), (Dim.WIDTH, side))
         return dims((Dim.BATCH, self._lengths.batch), (Dim.TOKENS, self._lengths.of(part)))
 
     def _enter(self, part: Part) -> Value:
@@ -90,8 +100,8 @@ class Tracer:
             x.grad = True
         return x
 
-    def _block(self, part: Part, index: int, block: Block, x: Value, source: Value | None) -> Value:
-        key = (id(block), x.grad, x.format.id)
+    def _block(self, part: Part, index: int, block: Stage, x: Value, source: Value | None) -> Value:
+        key = (id(block), x.grad, x.format.id, x.dims)
         trace = self._known.get(key)
         if trace is None:
             tape = Tape(self._how, self._pass.shared)

@@ -8,7 +8,12 @@ from typing import Any
 from gauge.errors import RequestError, shown
 
 LARGEST = 10**9
+LONGEST_LIST = 10_000
 _ABSENT = object()
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST
 
 
 class Config:
@@ -70,9 +75,18 @@ class Config:
     def listed(self, *names: str) -> list[Any]:
         """A list, empty where it is absent."""
         name, value = self._value(names, [])
-        if not isinstance(value, list) or len(value) > 100_000:
+        if not isinstance(value, list) or len(value) > LONGEST_LIST:
             raise RequestError(f"{self.path}.{name}", f"{shown(value)} is no list", "give a list")
         return value
+
+    def integers(self, *names: str, default: list[int] | None = None) -> list[int]:
+        """A list of whole numbers from 1, or `default`."""
+        name, value = self._value(names, _ABSENT if default is None else default)
+        if isinstance(value, list) and 0 < len(value) <= LONGEST_LIST and all(_whole(v) for v in value):
+            return list(value)
+        raise RequestError(
+            f"{self.path}.{name}", f"{shown(value)} is no list of whole numbers", "give a list of whole numbers"
+        )
 
     def inner(self, *names: str) -> Config:
         """A nested config, empty where it is absent."""
