@@ -361,7 +361,7 @@ class Trace:
         last = self._last_use()
         kept = {id(s) for s in self.saved} | {id(r.storage) for r in self.results}
         alive: dict[int, Storage] = {}
-        if self.source is not None:
+        if self.source is not None and not self.source.storage.shared:
             alive[id(self.source.storage)] = self.source.storage
         for index, op in enumerate(self.ops):
             for storage in (*(o.storage for o in op.outputs), *op.saved):

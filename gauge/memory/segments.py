@@ -66,7 +66,7 @@ class Tracer:
         self._lengths = lengths
         self._input_grad = input_grad
         self._pass = Pass()
-        self._known: dict[tuple[int, bool, str, Dims], Trace] = {}
+        self._known: dict[tuple[int, bool, str, Dims, bool], Trace] = {}
 
     def run(self, loss: bool) -> Pass:
         """The whole pass; with `loss`, the head is followed by the cross-entropy."""
@@ -101,15 +101,22 @@ class Tracer:
         return x
 
     def _block(self, part: Part, index: int, block: Stage, x: Value, source: Value | None) -> Value:
-        key = (id(block), x.grad, x.format.id, x.dims)
+        kept = self._kept_already(part)
+        key = (id(block), x.grad, x.format.id, x.dims, kept)
         trace = self._known.get(key)
         if trace is None:
             tape = Tape(self._how, self._pass.shared)
             entry = tape.input("residual stream", x.dims, x.format, x.grad)
+            entry.storage.shared = kept
             trace = tape.trace(entry, block.forward(tape, entry, source))
             self._known[key] = trace
         self._pass.segments.append(Segment(block.kind, part.name, index, trace))
         return trace.results[0]
+
+    def _kept_already(self, part: Part) -> bool:
+        """Whether the segment before keeps its result for backward: what enters the next then counts there."""
+        before = self._pass.segments[-1:]
+        return bool(before) and before[0].part == part.name and before[0].trace.saves_result
 
     def _leave(self, part: Part, x: Value, last: bool, loss: bool) -> Value:
         tape = Tape(self._how, self._pass.shared)
