@@ -88,6 +88,16 @@ class Config:
             f"{self.path}.{name}", f"{shown(value)} is no list of whole numbers", "give a list of whole numbers"
         )
 
+    def side(self, name: str, default: int) -> int:
+        """Pixels on one side: a number, a list of two, or an object with `height`."""
+        value = self.keys.get(name)
+        if isinstance(value, list) and value:
+            value = value[0]
+        elif isinstance(value, Mapping):
+            value = value.get("height", value.get("shortest_edge", value.get("longest_edge")))
+        found: int = Config({name: value}, self.path).integer(name, default=default)
+        return found
+
     def inner(self, *names: str) -> Config:
         """A nested config, empty where it is absent."""
         name, value = self._value(names, {})
