@@ -90,7 +90,8 @@ def trained(model: Model, how: How) -> Iterator[tuple[Tensor, int]]:
         yield from adapters(model, how.adapters)
         return
     for tensor, count in model.weights():
-        yield replace(tensor, format=how.stored), count
+        if tensor.trainable:
+            yield replace(tensor, format=how.stored), count
 
 
 def _held(case: Case, how: How) -> Iterator[Item]:
