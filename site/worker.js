@@ -49,9 +49,10 @@ function answer({id, name, text}) {
   }
 }
 
-/** Python's tracebacks end with the line a person can use. */
+/** The line of a Python traceback that a person can use: the last one that names an exception. */
 function lastLine(error) {
-  return String(error?.message ?? error).trim().split('\n').pop();
+  const lines = String(error?.message ?? error).trim().split('\n');
+  return lines.findLast((line) => /^[\w.]*(Error|Exception)\b/.test(line)) ?? lines.at(-1);
 }
 
 // Downloads -----------------------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ async function start(loadPyodide, wheel) {
   self.postMessage({type: 'stage', stage: 'package', loaded: progress.total, total: progress.total});
   const archive = await (await wheel).arrayBuffer();
   python.unpackArchive(archive, 'wheel', {extractDir: '/lib/python3.14/site-packages'});
-  python.runPython('import importlib; importlib.invalidate_caches(); import gauge.api, gauge.view.page');
+  python.runPython('import sys; sys.path_importer_cache.clear(); import gauge.api, gauge.view.page');
   keepSnapshot(assets, python);
   return {python, snapshot: false};
 }

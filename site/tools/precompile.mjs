@@ -25,4 +25,16 @@ mkdirSync(output, {recursive: true});
 for (const name of ['stdlib.zip', 'stdlib-rest.zip', 'bytecode.json', 'modules.json']) {
   writeFileSync(resolve(output, name), py.FS.readFile('/out/' + name));
 }
+
+// The trimmed archive must carry the package on its own: start once more with nothing else, and ask.
+const trimmed = await loadPyodide({indexURL: resolve(pyodideFolder) + '/', stdLibURL: resolve(output, 'stdlib.zip')});
+trimmed.unpackArchive(new Uint8Array(readFileSync(wheel)), 'wheel', {extractDir: site});
+trimmed.globals.set('source', readFileSync(new URL('./precompile.py', import.meta.url), 'utf8'));
+trimmed.runPython(`
+import sys
+sys.path_importer_cache.clear()
+names = {}
+exec(source, names)
+names['exercise']()
+`);
 console.log(text);

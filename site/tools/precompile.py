@@ -81,11 +81,13 @@ def kept_modules(site_packages: str) -> set[str]:
 
 
 def exercise() -> None:
-    """Ask the package the questions that reach its lazily imported parts: an answer and an error."""
+    """Ask the package the questions that reach its lazily imported parts: answers, errors, the page's update."""
     from gauge import api
+    from gauge.view import page
 
-    api.answer("{}")
-    api.answer('{"task": "training", "batch_size": "x"}')
+    for request in ("{}", '{"task": "training", "timeline": true}', '{"batch_size": "x"}', "not JSON"):
+        api.answer(request)
+    page.update("{}")
 
 
 def comes_from_archive(module: object) -> bool:

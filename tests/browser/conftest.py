@@ -59,7 +59,7 @@ def open_context(browser: Browser, site: Site) -> Iterator[OpenContext]:
 
     def make(*allowed: str, **options: object) -> BrowserContext:
         context = browser.new_context(**options)  # type: ignore[arg-type]
-        watched = Watched()
+        watched = Watched(scripts=bool(options.get("java_script_enabled", True)))
         for url in allowed or (site.url,):
             parts = urlsplit(url)
             watched.origins.add(f"{parts.scheme}://{parts.netloc}")

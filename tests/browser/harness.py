@@ -72,6 +72,7 @@ class Watched:
     errors: list[str] = field(default_factory=list)
     pages: list[Page] = field(default_factory=list)
     origins: set[str] = field(default_factory=set)
+    scripts: bool = True
 
     def add(self, page: Page) -> None:
         self.pages.append(page)
@@ -85,7 +86,7 @@ class Watched:
     def violations(self) -> list[str]:
         found: list[str] = []
         for page in self.pages:
-            if page.is_closed():
+            if page.is_closed() or not self.scripts:
                 continue
             for frame in page.frames:
                 found += frame.evaluate("() => window.__violations ?? []")
