@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gauge import kernels
 from gauge.formats import BFLOAT16
-from gauge.layers.attention_kernels import Kernel, Scores, attend, pick
+from gauge.layers.attention_kernels import Kernel, Scores, attend, pick, repeat_heads
 from gauge.layers.linear import Linear, Shape
-from gauge.layers.norm import Norm
+from gauge.layers.norm import Kind, Norm
+from gauge.layers.rotary import resized, rotate
 from gauge.sequence import Sequence
 from gauge.tape import Tape, Value, dims
 from gauge.tensor import Dim, Tensor
@@ -26,6 +26,15 @@ class Attention:
     is the width of another stream that keys and values come from. `rotary` is the rotated part of a head, 0 for none.
     `names` are the checkpoint's names of query, key, value and output; a fused projection has one name for the first
     three. `has_sdpa` is false where the family's code offers only the composed kernel.
+
+    `rotary_joined`: the rotated part is concatenated with the rest of the head, so that the output comes in heads-first
+    order and is copied. `norms` and `norm_kind` describe q/k norms, `value_norm` one without weight over the values.
+    `gate`: a sigmoid gate on the output, from a doubled query projection (`query`), or from its own projection with
+    one number a head (`head`) or as many as the output has (`full`). `borrows`: keys and values come from an earlier
+    layer's cache. `value_from_key`: the key projection serves for the values too. `heads_first`: queries are scaled by
+    an operator of their own, and queries, keys and values copied into heads-first order (Whisper); `scales_queries`
+    and `copies_heads` are either alone (OPT, BLOOM). `alibi`: a slope a head is added to the scores. `broadcasts`: keys
+    and values are copied to all heads before attention (Falcon 40B).
     """
 
     hidden: int
@@ -38,15 +47,27 @@ class Attention:
     out_bias: bool = False
     fused: bool = False
     norms: str = ""  # "", "head" (one weight vector for all heads) or "full" (over all heads together)
-    norm_kind: str = "rms"
+    norm_kind: Kind = "rms"
+    norm_bias: bool = False
+    norm_names: tuple[str, str] = ("q_norm", "k_norm")
+    norm_after_rotary: bool = False
+    value_norm: bool = False
     window: int | None = None
     chunk: int | None = None
     causal: bool = True
     cross: int | None = None
     rotary: int = 0
+    rotary_joined: bool = False
+    rotary_interleaved: bool = False
+    rotary_scope: str = ""
+    gate: str = ""
+    borrows: bool = False
+    value_from_key: bool = False
     relative_buckets: int = 0
     shared_bias: str = ""
     softmax32: bool = True
+    scores32: bool = False
+    multi_query_math: bool = False
     soft_cap: bool = False
     sinks: bool = False
     scaled: bool = True
@@ -54,8 +75,14 @@ class Attention:
     out_dropout: float = 0.0
     has_sdpa: bool = True
     copies_output: bool = False
+    heads_first: bool = False
+    copies_heads: bool = False
+    scales_queries: bool = False
+    alibi: bool = False
+    broadcasts: bool = False
     caches: bool = True
     names: tuple[str, str, str, str] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    gate_name: str = "g_proj"
 
     # ---------------------------------------------------------------- weights
     @property
@@ -65,8 +92,8 @@ class Attention:
 
     @property
     def query(self) -> Linear:
-        """(heads, head, hidden)."""
-        out = ((Dim.HEADS, self.heads), (Dim.HEAD, self.head))
+        """(heads, head, hidden); twice as wide where it makes the output's gate too."""
+        out = ((Dim.HEADS, self.heads), (Dim.HEAD, self.head * (2 if self.gate == "query" else 1)))
         return Linear(self.names[0], "query", out, ((Dim.HIDDEN, self.hidden),), self.qkv_bias)
 
     @property
@@ -93,25 +120,46 @@ class Attention:
         return Linear(self.names[0], "qkv", out, ((Dim.HIDDEN, self.hidden),), self.qkv_bias)
 
     @property
+    def gate_projection(self) -> Linear:
+        """(heads or heads × value head, hidden): what the output is multiplied with after a sigmoid."""
+        out: Shape = ((Dim.HEADS, self.heads),)
+        if self.gate == "full":
+            out = (*out, (Dim.HEAD, self.values_head))
+        return Linear(self.gate_name, "attention_gate", out, ((Dim.HIDDEN, self.hidden),))
+
+    @property
     def output(self) -> Linear:
         """(hidden, heads, value head)."""
         inp = ((Dim.HEADS, self.heads), (Dim.HEAD, self.values_head))
         return Linear(self.names[3], "attention_output", ((Dim.HIDDEN, self.hidden),), inp, self.out_bias)
 
-    def norm(self, name: str, heads_dim: Dim, heads: int) -> Norm:
-        """The norm over queries or keys: a head's size, or all heads together."""
-        if self.norms == "full":
-            return Norm(name, self.head, self.norm_kind, over=Dim.HEAD, heads=(heads_dim, heads))  # type: ignore[arg-type]
-        return Norm(name, self.head, self.norm_kind, over=Dim.HEAD)  # type: ignore[arg-type]
+    def norm(self, which: int) -> Norm:
+        """The norm over queries (0) or keys (1): a head's size, or all heads together."""
+        heads = ((Dim.HEADS, self.heads), (Dim.KV_HEADS, self.kv_heads))[which]
+        own = heads if self.norms in ("full", "heads") else None
+        return Norm(self.norm_names[which], self.head, self.norm_kind, self.norm_bias, over=Dim.HEAD, heads=own)
+
+    def _projections(self) -> Iterator[Linear]:
+        if self.fused:
+            yield self.qkv
+        else:
+            yield self.query
+            if not self.borrows:
+                yield self.key
+                if not self.value_from_key:
+                    yield self.value
+        if self.gate in ("head", "full"):
+            yield self.gate_projection
+        yield self.output
 
     def weights(self) -> Iterator[Tensor]:
         """Projections, norms, relative biases and sinks."""
-        for linear in (self.qkv,) if self.fused else (self.query, self.key, self.value):
+        for linear in self._projections():
             yield from linear.weights()
-        yield from self.output.weights()
         if self.norms:
-            yield from self.norm("q_norm", Dim.HEADS, self.heads).weights()
-            yield from self.norm("k_norm", Dim.KV_HEADS, self.kv_heads).weights()
+            yield from self.norm(0).weights()
+            if not self.borrows:
+                yield from self.norm(1).weights()
         if self.relative_buckets:
             yield self._relative_table()
         if self.sinks:
@@ -124,7 +172,7 @@ class Attention:
     # ---------------------------------------------------------------- state
     def state(self, sequence: Sequence) -> Iterator[Tensor]:
         """Keys and values of the tokens that later tokens may still attend to: 2 × (batch, tokens, kv_heads, head)."""
-        if not self.caches:
+        if not self.caches or self.borrows:
             return
         tokens = sequence.source_tokens if self.cross else sequence.kept(self.window, self.chunk)
         where = Dim.SOURCE_TOKENS if self.cross else Dim.TOKENS
@@ -134,31 +182,73 @@ class Attention:
 
     # ---------------------------------------------------------------- forward
     def forward(self, tape: Tape, x: Value, source: Value | None = None) -> Value:
-        """Project, rotate, attend, project back."""
+        """Project, norm, rotate, attend, gate, project back."""
         with tape.hold(x):
             q, k, v = self._projected(tape, x, x if source is None else source)
-            if self.norms:
-                q = self.norm("q_norm", Dim.HEADS, self.heads)(tape, q)
-                k = self.norm("k_norm", Dim.KV_HEADS, self.kv_heads)(tape, k)
+            if self.heads_first or self.scales_queries:
+                q = tape.op("mul", (q,), q.dims, q.format, label="scaled queries")
+            if self.heads_first or self.copies_heads:
+                q, k, v = (tape.contiguous(value, f"{value.name}, heads first") for value in (q, k, v))
+            gate = tape.alias(q, q.dims, "gate") if self.gate == "query" else None
+            if self.norms and not self.norm_after_rotary:
+                q, k = self._normed(tape, q, k)
+            if self.value_norm:
+                v = Norm("v_norm", self.values_head, "rms", affine=False, over=Dim.HEAD)(tape, v)
             if self.rotary:
-                q, k = self._rotated(tape, q), self._rotated(tape, k)
-            out = attend(tape, self.kernel(tape, x, k), q, k, v, self._scores(tape, q, k))
-            if self.copies_output:
+                q, k = self._rotated(tape, q), k if self.borrows else self._rotated(tape, k)
+            if self.norms and self.norm_after_rotary:
+                q, k = self._normed(tape, q, k)
+            if self.broadcasts:
+                k, v = repeat_heads(tape, k, q, "keys"), repeat_heads(tape, v, q, "values")
+            kernel = self.kernel(tape, x, k)
+            out = attend(tape, kernel, q, k, v, self._scores(tape, kernel, q, k))
+            if (self.copies_output or self.rotary_joined) and kernel == "flash":
                 out = tape.contiguous(out, "attention output, reordered")
+            out = self._gated(tape, x, out, gate)
         return tape.dropout(self.output(tape, out), self.out_dropout)
 
+    def _normed(self, tape: Tape, q: Value, k: Value) -> tuple[Value, Value]:
+        return self.norm(0)(tape, q), k if self.borrows else self.norm(1)(tape, k)
+
+    def _gated(self, tape: Tape, x: Value, out: Value, gate: Value | None) -> Value:
+        if not self.gate:
+            return out
+        raw = self.gate_projection(tape, x, "output gate") if gate is None else gate
+        if gate is not None:
+            raw = tape.contiguous(gate, "output gate", out.dims)
+        return tape.mul(out, tape.unary("sigmoid", raw, keeps="output", label="open gate"), label="gated output")
+
     def _projected(self, tape: Tape, x: Value, source: Value) -> tuple[Value, Value, Value]:
-        if not self.fused:
-            return self.query(tape, x, "queries"), self.key(tape, source, "keys"), self.value(tape, source, "values")
-        both = self.qkv(tape, x, "queries, keys and values")
+        if self.fused:
+            return self._split(tape, self.qkv(tape, x, "queries, keys and values"))
+        q = self.query(tape, x, "queries")
+        if self.gate == "query":
+            q = tape.alias(q, resized(q.dims, self.head))
+        if self.borrows:
+            return q, self._borrowed(tape, q, "key", self.head), self._borrowed(tape, q, "value", self.values_head)
+        k = self.key(tape, source, "keys")
+        return q, k, k if self.value_from_key else self.value(tape, source, "values")
+
+    def _split(self, tape: Tape, both: Value) -> tuple[Value, Value, Value]:
         rows = tuple(e for e in both.dims if e.dim not in (Dim.MATRICES, Dim.HEADS, Dim.HEAD))
         q = (*rows, *dims((Dim.HEADS, self.heads), (Dim.HEAD, self.head)))
         kv = (*rows, *dims((Dim.KV_HEADS, self.kv_heads), (Dim.HEAD, self.head)))
         return tape.alias(both, q), tape.alias(both, kv), tape.alias(both, kv)
 
+    def _borrowed(self, tape: Tape, q: Value, what: str, size: int) -> Value:
+        rows = tuple(e for e in q.dims if e.dim not in (Dim.HEADS, Dim.HEAD))
+        shape = (*rows, *dims((Dim.KV_HEADS, self.kv_heads), (Dim.HEAD, size)))
+        return tape.shared(f"{what}s of an earlier layer ({self.window})", shape, q.format, q.grad)
+
     def _rotated(self, tape: Tape, value: Value) -> Value:
-        tokens = next(e.size for e in value.dims if e.dim in (Dim.TOKENS, Dim.PATCHES))
-        return kernels.rotary(tape, value, kernels.rotary_table(tape, 1, tokens, self.rotary), f"{value.name}, rotated")
+        return rotate(
+            tape,
+            value,
+            self.rotary,
+            joined=self.rotary_joined,
+            interleaved=self.rotary_interleaved,
+            scope=self.rotary_scope,
+        )
 
     def masked(self, tokens: int) -> bool:
         """Whether a window or chunk shorter than the sequence forces an explicit mask."""
@@ -171,18 +261,21 @@ class Attention:
         return pick(
             tape.how.attention,
             half=tape.how.compute.bytes == 2,
-            masked=self.masked(tokens) or bool(self.shared_bias),
-            grouped=self.kv_heads != self.heads,
+            masked=self.masked(tokens) or bool(self.shared_bias) or self.alibi,
+            grouped=self.kv_heads != self.heads and not self.broadcasts,
             head=self.head,
             value_head=self.values_head,
             has_sdpa=self.has_sdpa,
+            multi_query_math=self.multi_query_math,
         )
 
-    def _scores(self, tape: Tape, q: Value, k: Value) -> Scores:
+    def _scores(self, tape: Tape, kernel: Kernel, q: Value, k: Value) -> Scores:
         tokens = next((e.size for e in k.dims if e.dim in (Dim.TOKENS, Dim.SOURCE_TOKENS, Dim.PATCHES)), 1)
         return Scores(
-            masked=self.masked(tokens) or (self.causal and tape.how.attention == "eager"),
+            masked=self.masked(tokens) or self.alibi or (self.causal and kernel == "eager"),
             softmax32=self.softmax32,
+            scores32=self.scores32,
+            sinks=self.sinks,
             soft_cap=self.soft_cap,
             bias=self._bias(tape, q, k, tokens),
             dropout=self.dropout,

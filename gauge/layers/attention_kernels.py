@@ -25,18 +25,36 @@ class Scores:
 
     masked: bool = False
     softmax32: bool = True
+    scores32: bool = False
+    sinks: bool = False
     soft_cap: bool = False
     bias: Value | None = None
     dropout: float = 0.0
     scaled: bool = True
 
 
-def pick(asked: str, *, half: bool, masked: bool, grouped: bool, head: int, value_head: int, has_sdpa: bool) -> Kernel:
-    """The kernel that runs when `asked` (`sdpa`, `flash`, `eager`) meets these shapes."""
+def pick(
+    asked: str,
+    *,
+    half: bool,
+    masked: bool,
+    grouped: bool,
+    head: int,
+    value_head: int,
+    has_sdpa: bool,
+    multi_query_math: bool = False,
+) -> Kernel:
+    """The kernel that runs when `asked` (`sdpa`, `flash`, `eager`) meets these shapes.
+
+    `multi_query_math`: the family hands one key head to many queries without saying so (Falcon 7B), which only the
+    composed path takes.
+    """
     if asked == "eager" or (asked == "sdpa" and not has_sdpa):
         return "eager"
     if asked == "flash":
         return "flash"
+    if multi_query_math and grouped:
+        return "math"
     repeats = masked or head > FLASH_LARGEST_HEAD
     if half and not masked and head == value_head and head <= FLASH_LARGEST_HEAD:
         return "flash"
@@ -133,6 +151,8 @@ def composed(tape: Tape, q: Value, k: Value, v: Value, scores: Scores, math: boo
     if math:
         q = tape.op("mul", (q,), q.dims, q.format, label="queries, scaled")
         k = tape.op("mul", (k,), k.dims, k.format, label="keys, scaled")
+    if scores.scores32:
+        q, k = tape.cast(q, FLOAT32, "queries in float32"), tape.cast(k, FLOAT32, "keys in float32")
     raw = tape.matmul(q, k, square, label="attention scores")
     if scores.scaled and not math:
         raw = tape.op("mul", (raw,), square, raw.format, label="scaled scores")
@@ -144,6 +164,9 @@ def composed(tape: Tape, q: Value, k: Value, v: Value, scores: Scores, math: boo
         raw = tape.add(raw, scores.bias, label="biased scores")
     elif scores.masked:
         raw = tape.op("add", (raw,), square, raw.format, label="masked scores")
+    if scores.sinks:
+        raw = tape.concat((raw,), square, "scores and sinks")
+        raw = tape.op("sub", (raw,), square, raw.format, label="scores below their maximum")
     wide = tape.cast(raw, FLOAT32, "scores in float32") if scores.softmax32 else raw
     probabilities = tape.softmax(wide)
     if not tape.how.autocast:

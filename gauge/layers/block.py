@@ -114,12 +114,14 @@ class Block:
         return x
 
     def _side_by_side(self, tape: Tape, x: Value) -> Value:
+        """All branches read the same input; their outputs are summed before the residual stream joins."""
         with tape.hold(x):
-            total, normed = x, x
+            total, normed = None, x
             for step in self.steps:
                 normed = step.pre(tape, x) if step.pre else normed
-                total = tape.add(total, step.body.forward(tape, normed), label="residual stream")
-        return total
+                branch = step.body.forward(tape, normed)
+                total = branch if total is None else tape.add(branch, total, label="sum of branches")
+            return x if total is None else tape.add(total, x, label="residual stream")
 
 
 def _through(tape: Tape, body: Layer, x: Value, source: Value | None) -> Value:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gauge.formats import BFLOAT16
+from gauge.layers.linear import Linear
 from gauge.layers.norm import Norm
 from gauge.tape import Dims, Tape, Value, dims
 from gauge.tensor import Dim, Tensor
@@ -51,24 +52,33 @@ class Embedding:
 class Embeddings:
     """The sum of token, position and type vectors, then norm, projection and dropout, as far as a family has them.
 
-    `shared`: the tables belong to an earlier part and are only used here.
+    `shared`: the tables belong to an earlier part and are only used here. `scaled`: token vectors are multiplied by a
+    constant. `project` maps token vectors of another width to the residual stream's.
     """
 
     tables: tuple[Embedding, ...]
     norm: Norm | None = None
     dropout: float = 0.0
     shared: bool = False
+    scaled: bool = False
+    project: Linear | None = None
 
     def weights(self) -> Iterator[Tensor]:
         """All tables that are its own, and the norm."""
         for table in () if self.shared else self.tables:
             yield from table.weights()
+        if self.project:
+            yield from self.project.weights()
         if self.norm:
             yield from self.norm.weights()
 
     def forward(self, tape: Tape, tokens: Dims) -> Value:
         """The residual stream that the first block reads."""
         x = self.tables[0](tape, tokens)
+        if self.project:
+            x = self.project(tape, x, "projected embeddings")
+        if self.scaled:
+            x = tape.op("mul", (x,), x.dims, x.format, label="scaled embeddings")
         for table in self.tables[1:]:
             x = tape.add(x, table(tape, tokens), label="embeddings")
         if self.norm:

@@ -19,7 +19,7 @@ class Head:
 
     `transform` is the dense layer and norm that BERT's head puts first. `upcast`: the family's loss runs on a float32
     copy of the logits (every causal model in transformers). `soft_cap`: logits pass through a tanh (Gemma 2). `inp` is
-    the dimension that it reads, `dropout` the rate before it.
+    the dimension that it reads, `dropout` the rate before it, `project` a map to a narrower width in front (OPT 350M).
     """
 
     hidden: int
@@ -33,6 +33,7 @@ class Head:
     over: Dim = Dim.VOCAB
     name: str = "lm_head"
     inp: Dim = Dim.HIDDEN
+    project: Linear | None = None
     dropout: float = 0.0
 
     @property
@@ -45,6 +46,8 @@ class Head:
         if self.transform:
             yield from self.transform[0].weights()
             yield from self.transform[2].weights()
+        if self.project:
+            yield from self.project.weights()
         if not self.tied:
             yield self.projection.weight
         if self.bias:
@@ -55,6 +58,8 @@ class Head:
         if self.transform:
             dense, activation, norm = self.transform
             x = norm(tape, kernels.activation(tape, activation, dense(tape, x)))
+        if self.project:
+            x = self.project(tape, x, "projected output")
         if self.per_sequence:
             x = tape.alias(x, tuple(e for e in x.dims if e.dim not in (Dim.TOKENS, Dim.PATCHES)))
         out = self.projection(tape, tape.dropout(x, self.dropout), "logits")

@@ -1,0 +1,41 @@
+"""Mixtral: Mistral whose MLP is a mixture of experts.
+
+Source: transformers 5.23 models/mixtral/modeling_mixtral.py.
+"""
+
+from __future__ import annotations
+
+from gauge.layers.experts import Experts, Router
+from gauge.model import Model
+from gauge.readers.config import Config
+from gauge.readers.families import llama
+from gauge.readers.patterns import layer_count
+
+
+def read(config: Config) -> Model:
+    """A Mixtral decoder from its config."""
+    mixer = llama.attention(config, window=config.integer("sliding_window", default=None))
+    return llama.decoder(config, (llama.block(config, mixer, experts(config)),) * layer_count(config))
+
+
+def experts(config: Config) -> Experts:
+    """Softmax over all experts, the chosen weights normalised and left in float32."""
+    hidden = config.integer("hidden_size")
+    chosen = router(config, hidden, normalised=True)
+    return Experts(
+        hidden=hidden,
+        inner=config.integer("intermediate_size"),
+        router=chosen,
+        activation=llama.activation(config),
+    )
+
+
+COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+ACTIVE = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "moe_top_k", "top_k_experts")
+
+
+def router(config: Config, hidden: int, **changes: object) -> Router:
+    """A router by the names that configs use for its sizes."""
+    count = config.integer(*COUNTS)
+    active = min(count, config.integer(*ACTIVE))
+    return Router(**({"hidden": hidden, "experts": count, "active": active} | changes))  # type: ignore[arg-type]
