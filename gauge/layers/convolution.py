@@ -47,7 +47,8 @@ class Convolution:
     """`inputs` channels → `outputs` channels through a window of `kernel` pixels a side.
 
     `same`: the input is padded by a separate operator to outputs of size ÷ stride (TensorFlow's SAME), which copies it
-    even where nothing is added. `axes` is 1 for sound, 2 for images.
+    even where nothing is added; `padded`: a separate operator adds so many pixels in all along each side. `axes` is 1
+    for sound, 2 for images.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Convolution:
     groups: int = 1
     bias: bool = False
     same: bool = False
+    padded: int = 0
     axes: int = 2
     role: str = "convolution"
 
@@ -81,7 +83,7 @@ class Convolution:
     def forward(self, tape: Tape, x: Value) -> Value:
         """The input is kept where the kernel is trained; autocast's copy of the kernel where it is used."""
         padding = self.padding
-        if self.same:
+        if self.same or self.padded:
             x, padding = self._padded(tape, x), 0
         x = tape.low(x)
         weight, *bias = (tape.weight(t) for t in self.weights())
@@ -104,6 +106,8 @@ class Convolution:
 
     def _padded(self, tape: Tape, x: Value) -> Value:
         def wide(size: int) -> int:
+            if self.padded:
+                return size + self.padded
             return (ceil_div(size, self.stride) - 1) * self.stride + self.kernel
 
         shape = tuple(
@@ -204,6 +208,21 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """Dropout as a layer of its own."""
+
+    rate: float
+
+    def weights(self) -> Iterator[Tensor]:
+        """None."""
+        return iter(())
+
+    def forward(self, tape: Tape, x: Value) -> Value:
+        """The input with some numbers set to zero."""
+        return tape.dropout(x, self.rate)
+
+
+@dataclass(frozen=True, slots=True)
 class SqueezeExcite:
     """Scales channels by a gate computed from their means: pool, reduce, activate, expand, gate, multiply."""
 
@@ -240,7 +259,7 @@ class SqueezeExcite:
 class Branch:
     """layers(x) + shortcut(x): `shortcut` None adds x itself, and `adds` false adds nothing.
 
-    `in_place`: the sum is written over the branch's own output. `dropout` is the rate of dropping a whole branch.
+    `in_place`: the sum is written over the branch's own output.
     """
 
     layers: tuple[Layer, ...]

@@ -43,7 +43,14 @@ def classifier(config: Config, entry: Pictures, stages: tuple[Stage, ...], width
     kind = str(next(iter(config.listed("architectures")), "ForImageClassification"))
     labels = config.integer("num_labels", default=len(config.inner("id2label").keys) or 1000)
     head = Head(
-        hidden=width, outputs=labels, bias=True, upcast=False, over=Dim.LABELS, name="classifier", inp=Dim.CHANNELS
+        hidden=width,
+        outputs=labels,
+        bias=True,
+        upcast=False,
+        over=Dim.LABELS,
+        name="classifier",
+        inp=Dim.CHANNELS,
+        dropout=dropout,
     )
     return Model(
         id="",
