@@ -1,4 +1,5 @@
 // Says how far Python is, honestly and in one line; the form works meanwhile and its edits wait.
+import {Offline} from './offline.js';
 
 const line = document.getElementById('status');
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
@@ -6,6 +7,17 @@ const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 export function status(text, button) {
   line.replaceChildren(text);
   if (button) line.append(' ', button);
+}
+
+/** Stores the site for use without a network, and offers a new version without ever switching by itself. */
+function keepOffline() {
+  const offline = new Offline();
+  offline.addEventListener('update', () => {
+    const reload = Object.assign(document.createElement('button'), {type: 'button', textContent: 'Reload'});
+    reload.addEventListener('click', () => offline.update());
+    status('A new version is ready.', reload);
+  });
+  offline.start();
 }
 
 export async function boot(engine, {ready, failed}) {
@@ -17,6 +29,7 @@ export async function boot(engine, {ready, failed}) {
     await engine.boot();
     status('');
     ready();
+    keepOffline();
   } catch (problem) {
     const retry = Object.assign(document.createElement('button'), {type: 'button', textContent: 'Try again'});
     retry.addEventListener('click', () => location.reload());

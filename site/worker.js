@@ -57,7 +57,7 @@ function lastLine(error) {
 
 // Downloads -----------------------------------------------------------------------------------------------------------
 
-const progress = {loaded: 0, total: 0, told: 0};
+const progress = {loaded: 0, total: 0, told: 0, stage: 'download'};
 const inFlight = new Map();
 
 /** Starts a download and counts its bytes (as sent) for the progress line. */
@@ -86,10 +86,18 @@ async function count(response, raw, sent) {
   }
 }
 
+const LABELS = {download: 'Downloading Python', start: 'Starting Python', package: 'Loading the calculator'};
+
+/** Reports a boot stage; only the download has bytes to show. */
+function stage(name, detail = {}) {
+  progress.stage = name;
+  self.postMessage({type: 'stage', stage: name, label: LABELS[name], ...detail});
+}
+
 function tellProgress() {
-  if (door || performance.now() - progress.told < 100) return;
+  if (progress.stage !== 'download' || performance.now() - progress.told < 100) return;
   progress.told = performance.now();
-  self.postMessage({type: 'stage', stage: 'download', loaded: Math.round(progress.loaded), total: progress.total});
+  stage('download', {loaded: Math.round(progress.loaded), total: progress.total});
 }
 
 /** Pyodide fetches its own files: hand it the downloads already under way, once each. */
@@ -107,7 +115,7 @@ function handOver() {
 // Boot ----------------------------------------------------------------------------------------------------------------
 
 async function boot() {
-  self.postMessage({type: 'stage', stage: 'download', loaded: 0, total: assets.bytes});
+  stage('download', {loaded: 0, total: assets.bytes});
   const snapshot = readSnapshot(assets);
   download(WASM);
   download(STDLIB);
@@ -139,9 +147,8 @@ function settings(more) {
 }
 
 async function start(loadPyodide, wheel) {
-  self.postMessage({type: 'stage', stage: 'start', loaded: progress.total, total: progress.total});
   const python = await loadPyodide(settings({_makeSnapshot: true}));
-  self.postMessage({type: 'stage', stage: 'package', loaded: progress.total, total: progress.total});
+  stage('package');
   const archive = await (await wheel).arrayBuffer();
   python.unpackArchive(archive, 'wheel', {extractDir: '/lib/python3.14/site-packages'});
   python.runPython('import sys; sys.path_importer_cache.clear(); import gauge.api, gauge.view.page');
@@ -150,7 +157,7 @@ async function start(loadPyodide, wheel) {
 }
 
 async function restore(loadPyodide, memory) {
-  self.postMessage({type: 'stage', stage: 'start', loaded: progress.total, total: progress.total, fromCache: true});
+  stage('start', {fromCache: true});
   const python = await loadPyodide(settings({_loadSnapshot: memory}));
   return {python, snapshot: true};
 }
