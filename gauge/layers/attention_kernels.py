@@ -67,7 +67,8 @@ def attend(tape: Tape, kernel: Kernel, q: Value, k: Value, v: Value, scores: Sco
     """The attention output (batch, tokens, heads, value head) under that kernel."""
     if kernel == "flash":
         return flash(tape, q, k, v)
-    k, v = repeat_heads(tape, k, q, "keys"), repeat_heads(tape, v, q, "values")
+    shared = single_head(k) and kernel != "math" and (kernel == "efficient" or batch_of(q) == 1)
+    k, v = repeat_heads(tape, k, q, "keys", shared), repeat_heads(tape, v, q, "values", shared)
     if kernel == "efficient":
         return efficient(tape, q, k, v, scores)
     return composed(tape, q, k, v, scores, math=kernel == "math")
@@ -132,14 +133,27 @@ def _mask_dims(q: Value, k: Value) -> Dims:
     return (*kept, *dims((Dim.KEY_TOKENS, _key_tokens(k))))
 
 
-def repeat_heads(tape: Tape, value: Value, q: Value, label: str) -> Value:
-    """Copies key/value heads so that each query head has its own; nothing to do where they are as many."""
+def single_head(value: Value) -> bool:
+    """Whether there is one key head for all queries: repeating it is a view, not a copy."""
+    return any(e.dim is Dim.KV_HEADS and e.size == 1 for e in value.dims)
+
+
+def batch_of(value: Value) -> int:
+    """Sequences in the batch."""
+    return next((e.size for e in value.dims if e.dim is Dim.BATCH), 1)
+
+
+def repeat_heads(tape: Tape, value: Value, q: Value, label: str, shared: bool = False) -> Value:
+    """Copies key/value heads so that each query head has its own; nothing to do where they are as many.
+
+    `shared`: one head serves all queries as a view without a stride.
+    """
     heads = next(e for e in q.dims if e.dim is Dim.HEADS)
     own = next((e for e in value.dims if e.dim is Dim.KV_HEADS), None)
     if own is None:
         return value
     full = tuple(heads if e.dim is Dim.KV_HEADS else e for e in value.dims)
-    if own.size == heads.size:
+    if own.size == heads.size or shared:
         return tape.alias(value, full)
     return tape.op("repeat", (value,), full, value.format, label=f"{label}, repeated to all heads")
 
