@@ -61,6 +61,14 @@ class Part:
                 yield tensor, count
 
 
+    def buffers(self) -> Iterator[tuple[Tensor, int]]:
+        """Tensors held beside the weights (running statistics), with the number of layers that hold one."""
+        for owner, count in ((self.embeddings, 1), *self.runs()):
+            held = getattr(owner, "buffers", None)
+            for tensor in held() if held else ():
+                yield tensor, count
+
+
 @dataclass(frozen=True)
 class Model:
     """An architecture, whatever it was read from.

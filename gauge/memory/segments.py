@@ -10,6 +10,8 @@ from gauge.plan import Plan
 from gauge.tape import Dims, How, Tape, Trace, Value, dims
 from gauge.tensor import Dim, Tensor
 
+INPUTS = ("pixel values", "mel features")
+
 
 @dataclass(frozen=True, slots=True)
 class Lengths:

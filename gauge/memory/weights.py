@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from gauge.breakdown import Item, item
-from gauge.memory.collect import layered
+from gauge.formats import INT64, Format
+from gauge.memory.collect import layered, stacked
 from gauge.memory.roles import component_of, label_of
 from gauge.model import Model
 from gauge.tensor import Mesh, Rules, Tensor, shard
 
 Store = Callable[[Tensor], Iterable[Tensor]]
 WHY = "Every weight is resident: each token passes through all of them."
+
+WHY_BUFFERS = "Batch norms remember a mean and a variance of each channel."
 
 
 def stored(model: Model, store: Store, rules: Rules = (), mesh: Mesh | None = None) -> Iterator[tuple[Tensor, int]]:
@@ -31,3 +34,13 @@ def weight_items(
         item(f"{component}.{component_of(t.role)}", t, why=WHY, source=model.source)
         for t in layered(named, model.layers)
     )
+
+
+def buffer_items(model: Model, format: Format) -> tuple[Item, ...]:
+    """Running statistics of batch norms: held with the weights, but no parameters."""
+    held = (
+        (replace(t, name=label_of(t.role, t.name), format=t.format if t.format is INT64 else format), n)
+        for part in model.parts
+        for t, n in part.buffers()
+    )
+    return tuple(item("workspace.statistics", t, why=WHY_BUFFERS, source=model.source) for t in stacked(held))

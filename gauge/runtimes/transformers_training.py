@@ -15,9 +15,9 @@ from gauge.memory.adapters import adapters, targets_of
 from gauge.memory.collect import layered, stacked
 from gauge.memory.overhead import finished
 from gauge.memory.roles import component_of, label_of
-from gauge.memory.segments import Tracer, lengths
+from gauge.memory.segments import INPUTS, Pass, Tracer, lengths
 from gauge.memory.step import MOMENTS, Step, gradient_items
-from gauge.memory.weights import weight_items
+from gauge.memory.weights import buffer_items, weight_items
 from gauge.model import Model
 from gauge.optimizers import OPTIMIZERS
 from gauge.plan import Plan
@@ -52,6 +52,7 @@ def training(case: Case) -> Breakdown:
     items += _tied_gradients(model, how, worst)
     if not plan.optimizer_in_backward:
         items += gradient_items(weights, "step")
+        items += _inputs(run)
         items += _temporary(plan, weights)
     moments = tuple(m for m in MOMENTS if m[0] in worst or m[0] in ("load", "step", "between"))
     pool = Pool("gpu", max(case.cluster.count, 1), merged(items), moments)
@@ -63,6 +64,14 @@ def training(case: Case) -> Breakdown:
         pool = replace(pool, timeline=step.timeline(base))
     trainable = sum(w.elements * n for w, n in weights)
     return Breakdown(pools=(finished(pool),), trainable=trainable)
+
+
+def _inputs(run: Pass) -> Iterator[Item]:
+    """Pictures and sound stay with the caller until the step is over."""
+    for name in INPUTS:
+        if name in run.shared:
+            held = run.shared[name].storage.tensor
+            yield item("activations", held, why="The batch, held until the step is over.", moments=("step",))
 
 
 def training_how(case: Case) -> How:
@@ -101,6 +110,7 @@ def _held(case: Case, how: How) -> Iterator[Item]:
         scheme = SCHEMES["bnb-nf4-double"]
     stored = how.stored if how.adapters is None else FORMATS[case.plan.dtype]
     yield from weight_items(case.model, lambda t: scheme.stored(t, stored))
+    yield from buffer_items(case.model, stored)
     if how.adapters is not None:
         named = (
             (replace(t, name="adapter factors A" if "lora_A" in t.name else "adapter factors B"), n)
