@@ -280,6 +280,7 @@ class Attention:
             bias=self._bias(tape, q, k, tokens),
             dropout=self.dropout,
             scaled=self.scaled,
+            broadcast=self.multi_query_math,
         )
 
     def _bias(self, tape: Tape, q: Value, k: Value, tokens: int) -> Value | None:

@@ -1,7 +1,8 @@
 """The kernels that turn queries, keys and values into an output, and the rule by which PyTorch picks one.
 
 Shapes: q (batch, heads, tokens, head), k and v (batch, kv_heads, key_tokens, head).
-Source: PyTorch 2.13 aten/src/ATen/native/transformers/cuda/sdp_utils.cpp; transformers 5.23 integrations/sdpa_attention.py.
+Source: PyTorch 2.13 aten/src/ATen/native/transformers/cuda/sdp_utils.cpp;
+transformers 5.23 integrations/sdpa_attention.py.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Literal
 
 from gauge.formats import FLOAT32
 from gauge.tape import Dims, Tape, Value, dims
-from gauge.tensor import Dim
+from gauge.tensor import Dim, Tensor
 from gauge.units import round_up
 
 Kernel = Literal["flash", "efficient", "math", "eager"]
@@ -31,6 +32,7 @@ class Scores:
     bias: Value | None = None
     dropout: float = 0.0
     scaled: bool = True
+    broadcast: bool = False
 
 
 def pick(
@@ -67,11 +69,15 @@ def attend(tape: Tape, kernel: Kernel, q: Value, k: Value, v: Value, scores: Sco
     """The attention output (batch, tokens, heads, value head) under that kernel."""
     if kernel == "flash":
         return flash(tape, q, k, v)
-    shared = single_head(k) and kernel != "math" and (kernel == "efficient" or batch_of(q) == 1)
+    origin = q.format
+    if kernel == "math" and not tape.how.autocast:
+        q, k, v = (tape.cast(value, FLOAT32, f"{value.name} in float32") for value in (q, k, v))
+    unrepeated = kernel == "efficient" or (batch_of(q) == 1 and (kernel == "eager" or scores.broadcast))
+    shared = single_head(k) and unrepeated
     k, v = repeat_heads(tape, k, q, "keys", shared), repeat_heads(tape, v, q, "values", shared)
     if kernel == "efficient":
         return efficient(tape, q, k, v, scores)
-    return composed(tape, q, k, v, scores, math=kernel == "math")
+    return tape.cast(composed(tape, q, k, v, scores, math=kernel == "math"), origin, "attention output")
 
 
 def _output_dims(q: Value, v: Value) -> Dims:
@@ -133,7 +139,7 @@ def _mask_dims(q: Value, k: Value) -> Dims:
     return (*kept, *dims((Dim.KEY_TOKENS, _key_tokens(k))))
 
 
-def single_head(value: Value) -> bool:
+def single_head(value: Value | Tensor) -> bool:
     """Whether there is one key head for all queries: repeating it is a view, not a copy."""
     return any(e.dim is Dim.KV_HEADS and e.size == 1 for e in value.dims)
 
@@ -158,13 +164,18 @@ def repeat_heads(tape: Tape, value: Value, q: Value, label: str, shared: bool = 
     return tape.op("repeat", (value,), full, value.format, label=f"{label}, repeated to all heads")
 
 
+def _scaled(tape: Tape, value: Value, label: str) -> Value:
+    """Times a constant; a view that shows one head to all queries stays one."""
+    own = value.storage.tensor.dims if single_head(value.storage.tensor) else value.dims
+    return tape.alias(tape.op("mul", (value,), own, value.format, label=label), value.dims)
+
+
 def composed(tape: Tape, q: Value, k: Value, v: Value, scores: Scores, math: bool = False) -> Value:
     """Attention written out: scores, mask, softmax, dropout, weighted sum. Keeps matrices of tokens × key tokens."""
     row = tuple(e for e in q.dims if e.dim is not Dim.HEAD)
     square = (*row, *dims((Dim.KEY_TOKENS, _key_tokens(k))))
     if math:
-        q = tape.op("mul", (q,), q.dims, q.format, label="queries, scaled")
-        k = tape.op("mul", (k,), k.dims, k.format, label="keys, scaled")
+        q, k = _scaled(tape, q, "queries, scaled"), _scaled(tape, k, "keys, scaled")
     if scores.scores32:
         q, k = tape.cast(q, FLOAT32, "queries in float32"), tape.cast(k, FLOAT32, "keys in float32")
     raw = tape.matmul(q, k, square, label="attention scores")
