@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from gauge.overheads import Overhead
 from gauge.tensor import GLOSSARY, Tensor
 
 Certainty = Literal["exact", "policy", "measured"]
@@ -159,6 +160,28 @@ def measured(
         certainty=certainty,
         factors=factors,
         why=why,
+        source=source,
+        moments=moments,
+        scope=scope,
+    )
+
+
+def constant(
+    component: str,
+    found: Overhead,
+    *,
+    label: str = "",
+    size: tuple[int, int, int] | None = None,
+    moments: tuple[str, ...] = (),
+    scope: Scope = "device",
+) -> Item:
+    """An item of a measured constant; `size` (typical, lowest, highest) where it scales with something."""
+    source = f"{found.source} ({found.versions})" if found.versions else found.source
+    return measured(
+        component,
+        label or found.label,
+        *(size or found.range),
+        why=found.why,
         source=source,
         moments=moments,
         scope=scope,
