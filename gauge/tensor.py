@@ -52,6 +52,8 @@ class Dim(StrEnum):
     PARAMETERS = "parameters"
     ELEMENTS = "elements"
     BLOCKS = "blocks"
+    CELLS = "cache cells"
+    SLOTS = "slots"
     STAGES = "pipeline stages"
     MICROBATCHES = "micro-batches"
 
@@ -91,6 +93,8 @@ GLOSSARY: Mapping[Dim, str] = {
     Dim.PARAMETERS: "parameters",
     Dim.ELEMENTS: "elements",
     Dim.BLOCKS: "cache blocks",
+    Dim.CELLS: "tokens that a cache has room for",
+    Dim.SLOTS: "sequences that a server holds at once",
     Dim.STAGES: "pipeline stages",
     Dim.MICROBATCHES: "micro-batches in flight",
 }
