@@ -1,0 +1,4 @@
+"""What a GGUF file holds: which tensors, under which names, in which type.
+
+`tensors` says which, `file_types` says in which type. Source: ggml-org/llama.cpp, convert_hf_to_gguf.py and the quantizer.
+"""
