@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gauge.layers.attention import Attention
 from gauge.layers.norm import Norm
+from gauge.layers.scale import LayerScale
 from gauge.sequence import Sequence
 from gauge.tape import Tape, Value
 from gauge.tensor import Tensor
@@ -31,7 +32,7 @@ class Residual:
 
     body: Layer
     pre: Norm | None = None
-    post: Norm | None = None
+    post: Norm | LayerScale | None = None
     after: Norm | None = None
 
     def weights(self) -> Iterator[Tensor]:
@@ -95,8 +96,8 @@ class Block:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The bodies, in order."""
-        return tuple(step.body for step in self.steps)
+        """The layers, in order; those inside a layer that combines several stand for it."""
+        return tuple(layer for step in self.steps for layer in _inside(step.body))
 
     def forward(self, tape: Tape, x: Value, source: Value | None = None) -> Value:
         """The residual stream after this block; `source` is the encoder's output for cross-attention."""
@@ -122,6 +123,14 @@ class Block:
                 branch = step.body.forward(tape, normed)
                 total = branch if total is None else tape.add(branch, total, label="sum of branches")
             return x if total is None else tape.add(total, x, label="residual stream")
+
+
+def _inside(layer: Layer) -> Iterator[Layer]:
+    inner: tuple[Layer, ...] = getattr(layer, "inner_layers", ())
+    if not inner:
+        yield layer
+    for one in inner:
+        yield from _inside(one)
 
 
 def _through(tape: Tape, body: Layer, x: Value, source: Value | None) -> Value:

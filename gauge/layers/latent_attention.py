@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gauge.formats import BFLOAT16
 from gauge.layers.attention_kernels import Scores, attend, pick
-from gauge.layers.linear import Linear
+from gauge.layers.linear import Linear, Shape
 from gauge.layers.norm import Norm
 from gauge.layers.rotary import rotate
 from gauge.sequence import Sequence
@@ -22,7 +22,7 @@ from gauge.tensor import Dim, Tensor
 class Indexer:
     """Picks the tokens that sparse attention reads: its own narrow queries, one key a token, head weights.
 
-    `full`: this layer owns an indexer; other layers reuse the choice of an earlier one. `pool` tokens share one key.
+    `query_from` is the width that its queries are made of. `pool` tokens share one key.
     Source: DeepSeek-V3.2 report, section 2.1; transformers 5.23 models/deepseek_v32.
     """
 
@@ -32,10 +32,9 @@ class Indexer:
     query_from: int
     norm_bias: bool = True
     pool: int = 1
-    biases: tuple[tuple[str, int], ...] = ()
 
     def weights(self) -> Iterator[Tensor]:
-        """Query, key and head-weight projections, the key's norm."""
+        """Query, key and head-weight projections, the key's norm, and what pools keys where `pool` tokens share one."""
         out = ((Dim.GROUPS, self.heads), (Dim.HEAD, self.head))
         inp = (Dim.LATENT if self.query_from != self.hidden else Dim.HIDDEN, self.query_from)
         yield from Linear("indexer.wq_b", "indexer_query", out, (inp,)).weights()
@@ -43,8 +42,11 @@ class Indexer:
         yield from Norm("indexer.k_norm", self.head, "layer", bias=self.norm_bias, over=Dim.HEAD).weights()
         heads = ((Dim.GROUPS, self.heads),)
         yield from Linear("indexer.weights_proj", "indexer_weights", heads, ((Dim.HIDDEN, self.hidden),)).weights()
-        for name, size in self.biases:
-            yield Tensor(f"indexer.{name}", dims((Dim.HEAD, size)), BFLOAT16, role="indexer_bias")
+        if self.pool > 1:
+            shape = dims((Dim.POSITIONS, self.pool), (Dim.HEAD, self.head))
+            yield Tensor("indexer.index_kpool_compress_ape", shape, BFLOAT16, role="indexer_position")
+            gate = dims((Dim.HEAD, self.head), (Dim.HIDDEN, self.hidden))
+            yield Tensor("indexer.index_kpool_compress_gate", gate, BFLOAT16, role="indexer_gate")
 
     def state(self, sequence: Sequence) -> Iterator[Tensor]:
         """One index key a token: (batch, tokens, head)."""
@@ -58,7 +60,7 @@ class LatentAttention:
     """Queries and keys made of an unrotated part (`nope`) and a rotated one (`rope`); values of `value_head`.
 
     `query_rank` is the queries' own bottleneck (None: none), `kv_rank` the width that keys and values are compressed
-    to. `gate`: a sigmoid gate as wide as the output, from a projection of the input.
+    to. `gate`: a sigmoid gate from a projection of the input, as wide as the output (`full`) or one number a `head`.
     """
 
     hidden: int
@@ -123,8 +125,10 @@ class LatentAttention:
 
     @property
     def gate_projection(self) -> Linear:
-        """(heads, value head, hidden)."""
-        out = ((Dim.HEADS, self.heads), (Dim.HEAD, self.value_head))
+        """(heads, value head, hidden), or one number a head."""
+        out: Shape = ((Dim.HEADS, self.heads),)
+        if self.gate == "full":
+            out = (*out, (Dim.HEAD, self.value_head))
         return Linear(self.gate_name, "attention_gate", out, ((Dim.HIDDEN, self.hidden),))
 
     @property

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gauge.formats import FLOAT32, Format
-from gauge.layers.linear import Linear, Shape
+from gauge.layers.linear import Linear
 from gauge.layers.norm import Norm
 from gauge.layers.state_space import ShortFilter, vector
 from gauge.sequence import Sequence
@@ -29,7 +29,7 @@ class GatedDeltaNet:
     """`key_heads` query and key heads, `value_heads` value heads, a short convolution over all three.
 
     `split` says how the input projections are cut: `fused` (Qwen3-Next: qkvz and ba), `parts` (Qwen3.5: qkv, z, b, a)
-    or `each` (OLMo Hybrid: q, k, v, a, b, g, three convolutions).
+    or `each` (OLMo Hybrid: q, k, v, a, b, g).
     """
 
     hidden: int
@@ -80,12 +80,10 @@ class GatedDeltaNet:
             self._map("g_proj", "linear_gate", self.values),
         )
 
-    def convs(self) -> tuple[ShortFilter, ...]:
-        """One convolution over queries, keys and values, or one for each."""
-        if self.split != "each":
-            return (ShortFilter("conv1d", self.filtered, self.taps, False),)
-        widths = (("q", self.keys), ("k", self.keys), ("v", self.values))
-        return tuple(ShortFilter(f"{n}_conv1d", width, self.taps, False) for n, width in widths)
+    @property
+    def conv(self) -> ShortFilter:
+        """One convolution over queries, keys and values."""
+        return ShortFilter("conv1d", self.filtered, self.taps, False)
 
     @property
     def norm(self) -> Norm:
@@ -103,7 +101,7 @@ class GatedDeltaNet:
 
     def weights(self) -> Iterator[Tensor]:
         """Projections, convolutions, decay and step, norm."""
-        for owner in (*self.inputs(), *self.convs()):
+        for owner in (*self.inputs(), self.conv):
             yield from owner.weights()
         yield from self._vectors()
         yield from self.norm.weights()
@@ -111,8 +109,7 @@ class GatedDeltaNet:
 
     def state(self, sequence: Sequence) -> Iterator[Tensor]:
         """The last inputs of the convolutions, and a (key, value) matrix a value head in float32."""
-        for conv in self.convs():
-            yield conv.state(sequence)
+        yield self.conv.state(sequence)
         yield matrix_state(sequence, self.value_heads, self.key_head, self.value_head)
 
     def forward(self, tape: Tape, x: Value) -> Value:
@@ -120,21 +117,25 @@ class GatedDeltaNet:
         rows = tuple(e for e in x.dims if e.dim is not Dim.HIDDEN)
         with tape.hold(x):
             made = [linear(tape, x) for linear in self.inputs()]
-            qkv = made[0]
-            filtered = [conv(tape, qkv, (*rows, *dims((Dim.INNER, conv.channels)))) for conv in self.convs()]
+            wide = (*rows, *dims((Dim.INNER, self.filtered)))
+            qkv, others = made[0], made[1:]
+            if self.split == "each":
+                qkv, others = tape.concat(made[:3], wide, "queries, keys and values"), made[3:]
+            filtered = self.conv(tape, qkv, wide)
             gates = tape.allocate("decay and step", (*rows, *dims((Dim.HEADS, 2 * self.value_heads))), FLOAT32)
             shape = (*rows, *dims((Dim.HEADS, self.value_heads), (Dim.HEAD, self.value_head)))
             mixed = tape.op(
                 "chunk_gated_delta_rule",
-                (*filtered, *made[1:]),
+                (filtered, *others),
                 shape,
                 x.format,
                 label="delta rule output",
-                saves=(*(f.storage for f in filtered), gates),
+                saves=(filtered.storage, gates),
                 weights=tuple(tape.weight(t) for t in self._vectors()),
             )
             normed = self.norm(tape, mixed)
-            gate = tape.unary("silu", tape.alias(made[0], shape), label="gate")
+            source = {"fused": made[0], "parts": made[1]}.get(self.split, made[-1])
+            gate = tape.unary("silu", tape.alias(source, shape), label="gate")
             out = tape.mul(normed, gate, label="gated output")
         flat = tape.alias(out, (*rows, *dims((Dim.INNER, self.values))))
         return self.out(tape, flat)
@@ -142,51 +143,60 @@ class GatedDeltaNet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KimiDelta:
-    """Kimi Delta Attention: a decay for every channel, made through a bottleneck as wide as a head.
+    """Kimi Delta Attention: a decay for every channel.
 
-    `gate`: `low` (a bottleneck with bias), or `full` (one projection).
+    `decay` and `gate` are each made by a bottleneck as wide as a head (`low`) or by one projection (`full`).
     """
 
     hidden: int
     heads: int
     head: int
     taps: int = 4
+    decay: str = "low"
     gate: str = "low"
-    gate_bias: bool = True
 
     @property
     def inner(self) -> int:
         """heads × head."""
         return self.heads * self.head
 
-    def _down(self, name: str) -> Linear:
-        return Linear(name, "linear_low_rank_down", ((Dim.RANK, self.head),), ((Dim.HIDDEN, self.hidden),))
-
-    def _up(self, name: str, bias: bool = False) -> Linear:
-        return Linear(name, "linear_low_rank_up", ((Dim.INNER, self.inner),), ((Dim.RANK, self.head),), bias)
-
     def _wide(self, name: str, role: str) -> Linear:
         return Linear(name, role, ((Dim.INNER, self.inner),), ((Dim.HIDDEN, self.hidden),))
 
-    def projections(self) -> tuple[Linear, ...]:
-        """Everything that reads the block's input or a bottleneck of it."""
-        gate: tuple[Linear, ...] = (self._wide("g_proj", "linear_gate"),)
-        if self.gate == "low":
-            gate = (self._down("g_a_proj"), self._up("g_b_proj", self.gate_bias))
-        step: Shape = ((Dim.HEADS, self.heads),)
+    def _made(self, letter: str, kind: str, role: str) -> tuple[Linear, ...]:
+        """One projection, or one down to a head's size and one up."""
+        if kind == "full":
+            return (self._wide(f"{letter}_proj", role),)
+        down = ((Dim.RANK, self.head),)
         return (
-            self._wide("q_proj", "linear_query"),
-            self._wide("k_proj", "linear_key"),
-            self._wide("v_proj", "linear_value"),
-            self._down("f_a_proj"),
-            self._up("f_b_proj"),
-            Linear("b_proj", "linear_b", step, ((Dim.HIDDEN, self.hidden),)),
-            *gate,
+            Linear(f"{letter}_a_proj", f"{role}_down", down, ((Dim.HIDDEN, self.hidden),)),
+            Linear(f"{letter}_b_proj", f"{role}_up", ((Dim.INNER, self.inner),), down),
         )
 
-    def convs(self) -> tuple[ShortFilter, ...]:
-        """One convolution each over queries, keys and values."""
-        return tuple(ShortFilter(f"{n}_conv1d", self.inner, self.taps, False) for n in "qkv")
+    @property
+    def qkv(self) -> tuple[Linear, ...]:
+        """Queries, keys and values, each (inner, hidden)."""
+        return tuple(self._wide(f"{n}_proj", f"linear_{w}") for n, w in (("q", "query"), ("k", "key"), ("v", "value")))
+
+    @property
+    def decays(self) -> tuple[Linear, ...]:
+        """What the decay is made by."""
+        return self._made("f", self.decay, "linear_decay")
+
+    @property
+    def gates(self) -> tuple[Linear, ...]:
+        """What the output's gate is made by."""
+        return self._made("g", self.gate, "linear_gate")
+
+    @property
+    def step(self) -> Linear:
+        """(heads, hidden)."""
+        return Linear("b_proj", "linear_b", ((Dim.HEADS, self.heads),), ((Dim.HIDDEN, self.hidden),))
+
+    @property
+    def conv(self) -> ShortFilter:
+        """One convolution over queries, keys and values."""
+        return ShortFilter("conv1d", 3 * self.inner, self.taps, False)
 
     @property
     def out(self) -> Linear:
@@ -203,43 +213,41 @@ class KimiDelta:
         yield vector("dt_bias", "ssm_dt_bias", (Dim.INNER, self.inner))
 
     def weights(self) -> Iterator[Tensor]:
-        """Projections, convolutions, decay and step, norm."""
-        for owner in (*self.projections(), *self.convs()):
+        """Projections, convolution, decay and step, norm."""
+        for owner in (*self.qkv, self.conv, *self.decays, self.step, *self.gates):
             yield from owner.weights()
         yield from self._vectors()
         yield from self.norm.weights()
         yield from self.out.weights()
 
     def state(self, sequence: Sequence) -> Iterator[Tensor]:
-        """The last inputs of the convolutions, and a (head, head) matrix a head in float32."""
-        for conv in self.convs():
-            yield conv.state(sequence)
+        """The last inputs of the convolution, and a (head, head) matrix a head in float32."""
+        yield self.conv.state(sequence)
         yield matrix_state(sequence, self.heads, self.head, self.head)
 
     def forward(self, tape: Tape, x: Value) -> Value:
         """Project, filter, run the delta rule in chunks, norm and gate, project back."""
         rows = tuple(e for e in x.dims if e.dim is not Dim.HIDDEN)
         wide = (*rows, *dims((Dim.HEADS, self.heads), (Dim.HEAD, self.head)))
+        joined = (*rows, *dims((Dim.INNER, 3 * self.inner)))
         with tape.hold(x):
-            q, k, v, decay, decay_up, step, *gate = self.projections()
-            qkv = [conv(tape, p(tape, x), wide) for conv, p in zip(self.convs(), (q, k, v), strict=True)]
-            slow = decay_up(tape, decay(tape, x))
-            beta = step(tape, x)
-            mixed = tape.op(
-                "chunk_kda",
-                (*qkv, slow, beta),
-                wide,
-                x.format,
-                label="delta rule output",
-                saves=tuple(t.storage for t in (*qkv, slow, beta)),
-                weights=tuple(tape.weight(t) for t in self._vectors()),
-            )
-            opened = gate[0](tape, x)
-            if len(gate) > 1:
-                opened = gate[1](tape, opened)
-            opened = tape.unary("sigmoid", tape.alias(opened, wide), keeps="output", label="open gate")
+            qkv = tape.concat([p(tape, x) for p in self.qkv], joined, "queries, keys and values")
+            filtered = self.conv(tape, qkv, joined)
+            slow, beta = _chain(tape, self.decays, x), self.step(tape, x)
+            read = (filtered, slow, beta)
+            weights = tuple(tape.weight(t) for t in self._vectors())
+            kept = tuple(v.storage for v in read)
+            mixed = tape.op("chunk_kda", read, wide, x.format, label="delta rule output", saves=kept, weights=weights)
+            gate = tape.alias(_chain(tape, self.gates, x), wide)
+            opened = tape.unary("sigmoid", gate, keeps="output", label="open gate")
             out = tape.mul(self.norm(tape, mixed), opened, label="gated output")
         return self.out(tape, tape.alias(out, (*rows, *dims((Dim.INNER, self.inner)))))
+
+
+def _chain(tape: Tape, maps: tuple[Linear, ...], x: Value) -> Value:
+    for linear in maps:
+        x = linear(tape, x)
+    return x
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
