@@ -38,15 +38,15 @@ class Config:
             )
         return names[0], default
 
-    def integer(self, *names: str, default: Any = _ABSENT, least: int = 1) -> Any:
+    def integer(self, *names: str, default: Any = _ABSENT, least: int = 1, most: int = LARGEST) -> Any:
         """A whole number under the first of `names` that is there, or `default`."""
         name, value = self._value(names, default)
         if value is default:
             return value
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise RequestError(
                 f"{self.path}.{name}",
-                f"{shown(value)} is no whole number from {least:,} to {LARGEST:,}",
+                f"{shown(value)} is no whole number from {least:,} to {most:,}",
                 "give a whole number",
             )
         return value

@@ -4,6 +4,10 @@ An adapter is a function `read(config) -> Model`. It is found by its file name; 
 """
 
 SAME = {
+    "mllama_text_model": "mllama",
+    "clip_vision_model": "clip",
+    "clip_text_model": "clip",
+    "siglip_vision_model": "siglip",
     "llava_next": "llava",
     "llava_next_video": "llava",
     "llava_onevision": "llava",
