@@ -1,6 +1,6 @@
 // Charts with axes, drawn by Observable Plot when they come into view. Rows, titles and tables are Python's.
 
-const CHUNK = 4; // points a question, so that typing never waits long behind them
+const CHUNK = 1; // points a question, so that typing never waits long behind them
 let library = null;
 
 const load = () => (library ??= script('d3.min.js').then(() => script('plot.umd.min.js')).then(() => window.Plot));
@@ -100,8 +100,7 @@ const DRAW = {
       y: {type: 'band', label: 'batch', padding: 0.06},
       marks: [
         Plot.cell(said.rows, {x: 'tokens', y: 'batch', fill: ({word}) => (word === 'no' ? 'var(--well)' : 'var(--activations)'), fillOpacity: ({word, share}) => (word === 'no' ? 1 : 0.15 + 0.55 * Math.min(share, 1)), inset: 0.5}),
-        Plot.text(said.rows, {x: 'tokens', y: 'batch', text: ({word, need}) => (width > 640 ? `${need}` : word), fill: ({word}) => (word === 'no' ? 'var(--soft)' : 'var(--ink)'), textDecoration: 'none'}),
-        Plot.text(said.rows.filter(({word}) => word === 'no' && width > 640), {x: 'tokens', y: 'batch', text: () => '✕', dx: -width / 24, fill: 'var(--bad)'}),
+        Plot.text(said.rows, {x: 'tokens', y: 'batch', text: ({word, need}) => (width > 640 ? `${word === 'no' ? '✕ ' : ''}${need}` : word), fill: ({word}) => (word === 'no' ? 'var(--soft)' : 'var(--ink)')}),
       ],
     }),
   course: (Plot, said, width) =>

@@ -17,12 +17,19 @@ export function install(page) {
   };
   page.later.add((_, ask) => draw(ask));
 
-  document.getElementById('compare-add').addEventListener('click', () => {
+  const freeze = (fields) => {
     if (page.compare.length >= MOST) return announce('Four questions are side by side already. Remove one first.');
-    page.compare = [...page.compare, line(page.form.values()) || 'v=1'];
+    page.compare = [...page.compare, line(fields) || 'v=1'];
     announce('Frozen for comparison. What you change now stands beside it.');
     place.hidden = false;
     page.refresh({push: true});
+  };
+  document.getElementById('compare-add').addEventListener('click', () => freeze(page.form.values()));
+  document.getElementById('rule').addEventListener('click', (event) => {
+    const changes = event.target.closest('[data-compare]')?.dataset.compare;
+    if (!changes) return;
+    freeze({...page.form.values(), ...JSON.parse(changes)});
+    place.scrollIntoView({block: 'nearest'});
   });
 
   place.addEventListener('click', (event) => {

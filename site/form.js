@@ -60,8 +60,8 @@ export class Form extends EventTarget {
       const value = this.read(name);
       if (value !== '' && value !== this.default(name)) found[name] = value;
     }
-    for (const control of this.root.querySelectorAll('[data-edit]')) if (control.value.trim()) found[control.name] = control.value.trim();
-    return {...found, ...this.extra};
+    const edits = [...this.root.querySelectorAll('[data-edit]')].filter((control) => control.value.trim());
+    return {...found, ...this.extra, ...Object.fromEntries(edits.map((control) => [control.name, control.value.trim()]))};
   }
 
   /** Puts a whole state into the form: what it does not name goes back to its default. */
@@ -81,7 +81,7 @@ export class Form extends EventTarget {
       const changed = this.read(name) !== '' && this.read(name) !== this.default(name);
       if (!state.relevant && changed) kept += 1;
       box.hidden = !state.relevant;
-      put(box.querySelector('.echo'), 'textContent', state.echo);
+      if (state.echo !== null) put(box.querySelector('.echo'), 'textContent', state.echo);
       put(box.querySelector('.error'), 'innerHTML', state.error);
       for (const control of this.controls(name)) {
         if (state.error) control.setAttribute('aria-invalid', 'true');

@@ -24,9 +24,11 @@ def states(schema: Json, request: Mapping[str, Any], answer: Json) -> dict[str, 
     found = {}
     for spec in schema["fields"]:
         name = str(spec["name"])
+        # NOTE: what stands under model and device is a fragment of its own, since it is more than the value read.
+        said = None if spec["kind"] in {"model", "device"} else echo(spec, request.get(name), read.get(name))
         found[name] = {
             "relevant": relevant(spec, task, runtime),
-            "echo": echo(spec, request.get(name), read.get(name)),
+            "echo": said,
             "error": error(errors[name]) if name in errors else "",
             "placeholder": in_force(spec, read.get(name)),
             "choices": choices(spec, task),

@@ -13,9 +13,11 @@ from typing import Any
 
 import gauge
 from gauge import api, catalog, report
+from gauge.errors import RequestError
 from gauge.request import schema as request_schema
 from gauge.units import System
 from gauge.view import (
+    asked,
     breakdown,
     comparison,
     derivation,
@@ -57,6 +59,27 @@ def _cards() -> Mapping[str, Json]:
 def ask(request: Mapping[str, Any], deep: bool = False) -> Json:
     """The contract's answer to a request; limits and remedies only when `deep`, since they take many estimates."""
     return _answer(json.dumps(request, sort_keys=True), deep)
+
+
+def fresh(request: Mapping[str, Any]) -> Json:
+    """As `ask`, for the many points of a chart, which nobody asks twice."""
+    return api.answer_text(json.dumps(request), deep=False)
+
+
+def base_config(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration that edits stand on: the pasted one, or the catalogue's."""
+    pasted = request.get("config")
+    try:
+        found = json.loads(pasted) if isinstance(pasted, str) else pasted
+        return (
+            dict(found) if found else dict(catalog.load_model(str(request.get("model") or _default("model")))["config"])
+        )
+    except (ValueError, TypeError, RequestError, RecursionError):
+        return {}
+
+
+def _default(name: str) -> Any:
+    return next((f.get("default") for f in _schema()["fields"] if f["name"] == name), None)
 
 
 def split(request_json: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -121,7 +144,13 @@ def update(request_json: str) -> str:
     else:
         shown = reading(answer, view)
         found |= {
-            "fragments": {**fragments(shown, view["open"]), "errors": ""},
+            "fragments": {
+                **fragments(shown, view["open"]),
+                "echo-model": asked.about_model(answer, request, base_config(request)),
+                "echo-device": asked.about_device(shown),
+                "errors": "",
+                "asked": asked.listed(shown, request, _schema()),
+            },
             "facts": facts(shown),
             "sentence": verdict.sentence(shown),
         }
@@ -179,17 +208,17 @@ def rule(request_json: str) -> str:
     return json.dumps({"fragments": {"rule": found}}, ensure_ascii=False)
 
 
-def glossary(asked: str) -> str:
+def glossary(question: str) -> str:
     """What a word of a formula means: `{"symbol"}` to `{"html"}`."""
     labels = {str(f["name"]): str(f["label"]) for f in _schema()["fields"]}
-    return json.dumps({"html": words.line(str(json.loads(asked).get("symbol")), labels)}, ensure_ascii=False)
+    return json.dumps({"html": words.line(str(json.loads(question).get("symbol")), labels)}, ensure_ascii=False)
 
 
-def compare(asked: str) -> str:
+def compare(question: str) -> str:
     """Up to four requests side by side: `{"states": [request...], "view"}` to the fragment `comparison`."""
-    view = json.loads(asked).get("view") or {}
+    view = json.loads(question).get("view") or {}
     columns = []
-    for request in comparison.states(asked):
+    for request in comparison.states(question):
         answer = ask(request)
         shown = None if answer.get("errors") else reading(answer, {**VIEW, **view, "moment": ""})
         columns.append(comparison.Column(request, shown, comparison.problem(answer)))
@@ -197,10 +226,10 @@ def compare(asked: str) -> str:
     return json.dumps({"fragments": {"comparison": comparison.table(columns, _schema(), scale)}}, ensure_ascii=False)
 
 
-def shared(asked: str) -> str:
+def shared(question: str) -> str:
     """Everything to pass on: a request with `link` beside it to the fragment `share` and the picture as SVG."""
-    link = str(json.loads(asked).get("link") or "")
-    request, view = split(asked)
+    link = str(json.loads(question).get("link") or "")
+    request, view = split(question)
     request.pop("link", None)
     answer = ask(request)
     if answer.get("errors"):
@@ -220,31 +249,37 @@ def reported(answer: Json) -> dict[str, str]:
     }
 
 
-def read(asked: str) -> str:
+def read(question: str) -> str:
     """What a dropped or pasted file says: `{"name", "kind", "text" or "data"}` to `{"changes", "message"}`."""
-    return json.dumps(files.read(json.loads(asked)), ensure_ascii=False)
+    return json.dumps(files.read(json.loads(question)), ensure_ascii=False)
 
 
-def plan(asked: str) -> str:
+def edits(question: str) -> str:
+    """The controls that edit the architecture, as the fragment `edits`."""
+    request, _ = split(question)
+    return json.dumps({"fragments": {"edits": asked.architecture(base_config(request))}}, ensure_ascii=False)
+
+
+def plan(question: str) -> str:
     """The charts of a request: their ids, titles and how many points each has."""
-    request, _ = split(asked)
+    request, _ = split(question)
     return json.dumps([{"id": c.id, "title": c.title, "points": len(c.points)} for c in _charts(request)])
 
 
-def points(asked: str) -> str:
+def points(question: str) -> str:
     """Some points of one chart: a request with `chart`, `from` and `to` beside it."""
-    read = json.loads(asked)
+    read = json.loads(question)
     name, start, end = read.pop("chart"), int(read.pop("from")), int(read.pop("to"))
     request, view = split(json.dumps(read))
     chart = next(c for c in _charts(request) if c.id == name)
-    return json.dumps([sweeps.point(ask(p), lambda a: reading(a, view)) for p in chart.points[start:end]])
+    return json.dumps([sweeps.point(fresh(p), lambda a: reading(a, view)) for p in chart.points[start:end]])
 
 
-def chart(asked: str) -> str:
+def chart(question: str) -> str:
     """A chart's rows, figure and table from the results of its points: a request with `chart` and `results`
     beside it.
     """
-    read = json.loads(asked)
+    read = json.loads(question)
     name, results = read.pop("chart"), read.pop("results")
     request, view = split(json.dumps(read))
     found = next(c for c in _charts(request) if c.id == name)
@@ -259,16 +294,18 @@ def _charts(request: dict[str, Any]) -> list[sweeps.Chart]:
 
 def document(template: str, request: dict[str, Any], assets: Mapping[str, Any]) -> str:
     """The calculator page with a real answer in it: `template` has `{{slot}}` where a fragment of that name goes."""
-    asked = request or PRESET
-    shown = reading(ask(asked, deep=True), VIEW)
+    start = request or PRESET
+    shown = reading(ask(start, deep=True), VIEW)
     slots: dict[str, str] = {
         **fragments(shown, breakdown.EVERY),
         **{name: draw(shown) for name, draw in DEEP.items()},
-        "preset": join(json.dumps(asked)),
-        "form": form.form(_schema(), asked),
+        "preset": join(json.dumps(start)),
+        "form": form.form(_schema(), start),
         "textures": gauge_scale.textures(),
         "errors": "",
-        "rule": thumb(asked, shown),
+        "edits": asked.architecture(base_config(start)),
+        "asked": asked.listed(shown, start, _schema()),
+        "rule": thumb(start, shown),
         "version": str(gauge.__version__),
         "date": str(assets.get("date") or ""),
         "repository": str(assets.get("repository") or ""),

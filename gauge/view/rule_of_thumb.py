@@ -66,6 +66,11 @@ def compare(thumb: Reading, exact: Reading) -> Markup:
             ),
             class_="thumb",
         ),
+        tag(
+            "p",
+            tag("button", "Put both side by side", type="button", data_compare='{"runtime":"textbook"}'),
+            class_="row",
+        ),
     )
 
 

@@ -236,6 +236,9 @@ def _map(chart: Chart, results: Sequence[Json], scale: Scale) -> Drawn:
 
 def _bars(chart: Chart, results: Sequence[Json], scale: Scale) -> Drawn:
     found = [(column[0], r) for column, r in zip(chart.columns, results, strict=True) if r["device"] is not None]
+    plain = results[0]["device"]
+    # NOTE: a format that this runtime and task do not use gives the answer without any, and says nothing here.
+    found = [(name, r) for n, (name, r) in enumerate(found) if n == 0 or r["device"] != plain]
     found.sort(key=lambda pair: -int(pair[1]["device"]))
     rows = [{"name": name, "group": g, "x": x} for name, r in found for g, x in _parts(r["parts"], scale)]
     lines = [(name, [scale.need(r["parts"].get("weights", 0))], r) for name, r in found]
