@@ -25,6 +25,7 @@ self.addEventListener('message', (event) => {
 self.addEventListener('fetch', (event) => {
   const path = pathOf(event.request);
   if (path !== null) event.respondWith(respond(event.request, path));
+  else if (event.request.method === 'GET' && event.request.url.startsWith(HOME.href + 'models/')) event.respondWith(visited(event.request));
 });
 
 async function install() {
@@ -82,4 +83,18 @@ function pathOf(request) {
 async function respond(request, path) {
   const cache = await caches.open(CACHE);
   return (await cache.match(key(path))) ?? fetch(request);
+}
+
+/** Model pages are too many to store ahead: fresh from the network, and as last seen without one. */
+async function visited(request) {
+  const cache = await caches.open(CACHE);
+  try {
+    const response = await fetch(request);
+    if (response.ok) await cache.put(request, response.clone());
+    return response;
+  } catch (error) {
+    const found = await cache.match(request, {ignoreSearch: true});
+    if (found) return found;
+    throw error;
+  }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import html
 import importlib
 import json
 import re
@@ -19,9 +20,9 @@ from steps import DIST, ROOT, SITE, BuildError, digest, files_below
 REPOSITORY = wheel.project()["urls"]["Repository"]
 NOT_SHIPPED = {"tools", "node_modules", "package.json", "package-lock.json", ".npmrc", "requirements.txt", "README.md"}
 TEXT = {".html", ".js", ".css", ".webmanifest", ".json"}
-# What the benchmark compares with is never needed by the site itself.
-NOT_OFFLINE = ("benchmark", "sw.js", "licences/", "sbom.json", "robots.txt")
-PLAYGROUND_ONLY = ("playground", "vendor/pyscript", "stdlib-rest.zip", "micropip-", "pyodide-lock.json", "interpreter")
+# Never stored ahead: what the benchmark compares with, papers, and hundreds of model pages (kept once visited).
+NOT_OFFLINE = ("benchmark", "sw.js", "licences/", "sbom.json", "models/")
+PLAYGROUND_ONLY = ("playground", "vendor/pyscript", "stdlib-rest.zip", "micropip-", "pyodide-lock.json")
 
 
 def assemble(micropip: Path) -> None:
@@ -42,6 +43,7 @@ def assemble(micropip: Path) -> None:
     write_assets(fresh, facts, build)
     shown = {"version": wheel.version(), "build": build, "bytes": facts["bytes"], "date": last_change(), "repository": REPOSITORY}
     prerender(fresh, shown)
+    playground(fresh, facts)
     stamp(fresh, build)
     sbom.write(fresh, micropip)
     write_service_worker(fresh, build)
@@ -97,6 +99,24 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def playground(folder: Path, facts: dict[str, object]) -> None:
+    """Fill in where the runtime lies; PyScript reads its settings from the page, so a module cannot tell it."""
+    first = (folder / "playground" / "first.py").read_text(encoding="utf-8")
+    slots = {"pyscript": str(facts["pyscript"]), "wheel": f"{facts['python']}{facts['wheel']}", "first": html.escape(first)}
+    fill(folder / "playground.html", {f"{{{{{name}}}}}": value for name, value in slots.items()})
+    fill(folder / "playground" / "pyodide.mjs", {"__PYODIDE__": f".{facts['pyodide']}"})
+
+
+def fill(path: Path, values: dict[str, str]) -> None:
+    """Replace marks in a file; a missing mark is an error, since something would silently stay unconnected."""
+    text = path.read_text(encoding="utf-8")
+    for mark, value in values.items():
+        if mark not in text:
+            raise BuildError(f"{path.name} lacks {mark}", f"Restore the mark in site/{path.name}.")
+        text = text.replace(mark, value)
+    path.write_text(text, encoding="utf-8")
+
+
 def last_change() -> str:
     """The date of the last commit (ISO), so that the same sources give the same pages; empty outside a clone."""
     command = ["git", "log", "-1", "--format=%cs"]
@@ -128,10 +148,4 @@ def write_service_worker(folder: Path, build: str) -> None:
             continue
         group = "playground" if any(part in name for part in PLAYGROUND_ONLY) else "core"
         groups[group].append([name, digest(path.read_bytes())[:16]])
-    template = folder / "sw.js"
-    text = template.read_text(encoding="utf-8")
-    for mark, value in {"__BUILD__": build, "'__GROUPS__'": json.dumps(groups)}.items():
-        if mark not in text:
-            raise BuildError(f"site/sw.js lacks {mark}", "Restore the placeholder in site/sw.js.")
-        text = text.replace(mark, value)
-    template.write_text(text, encoding="utf-8")
+    fill(folder / "sw.js", {"__BUILD__": build, "'__GROUPS__'": json.dumps(groups, separators=(",", ":"))})
