@@ -1,4 +1,5 @@
 """What a GGUF file holds: which tensors, under which names, in which type.
 
-`tensors` says which, `file_types` says in which type. Source: ggml-org/llama.cpp, convert_hf_to_gguf.py and the quantizer.
+`tensors` says which, `file_types` says in which type. Source: ggml-org/llama.cpp, its converter and
+its quantizer.
 """

@@ -57,9 +57,7 @@ NAMES = {
     "linear_a": "ssm_alpha",
     "linear_out": "ssm_out",
 }
-ALWAYS_FLOAT = frozenset(
-    {"norm", "router", "ssm_conv", "conv_filter", "position_embedding", "type_embedding", "relative_bias"}
-)
+ALWAYS_FLOAT = frozenset({"norm", "router", "ssm_conv", "conv_filter", "position_embedding", "type_embedding", "relative_bias"})
 ENCODER_ONLY = frozenset({"bert", "roberta", "xlm-roberta", "nomic_bert", "modernbert", "distilbert"})
 FUSED_GATES = frozenset({"phi3", "glm", "glm4", "chatglm"})
 JOINED_ATTENTION = frozenset({"nomic_bert"})
@@ -95,8 +93,8 @@ class Stored:
 def file_tensors(model: Model, split_latent: bool = True) -> list[Stored]:
     """Every tensor of the model's file, in the order in which the quantizer visits them.
 
-    Blocks come in order; those of an encoder-decoder in the order of their names as text, decoder first. `split_latent`:
-    whether the file is of a time when latent attention's up-projection was parted.
+    Blocks come in order; those of an encoder-decoder in the order of their names as text, decoder first.
+    `split_latent`: whether the file is of a time when latent attention's up-projection was parted.
     """
     parts = [p for p in model.parts if p.sequence in TEXT_PARTS]
     two = len(parts) > 1

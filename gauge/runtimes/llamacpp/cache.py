@@ -1,0 +1,127 @@
+"""Keys and values by cells and streams, and the recurrent states of each slot.
+
+Encoders keep nothing; an encoder-decoder reserves only its decoder's self-attention. Recurrent state is F32 and leaves
+out the newest input of the short convolution. Source: ggml-org/llama.cpp src/llama-kv-cache.cpp,
+src/llama-memory-recurrent.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from gauge.breakdown import Item, item
+from gauge.formats import FLOAT32, Format
+from gauge.layers.attention import Attention
+from gauge.layers.latent_attention import LatentAttention
+from gauge.layers.linear import Shape
+from gauge.layers.linear_attention import GatedDeltaNet, KimiDelta
+from gauge.layers.short_convolution import ShortConvolution
+from gauge.layers.state_space import Mamba1, Mamba2
+from gauge.memory.collect import stacked
+from gauge.model import Model
+from gauge.runtimes.llamacpp.context import Context, reach
+from gauge.tensor import Dim, Extent, Tensor, extent, tensor
+
+WHY_CACHE = "The cache is made for the whole context when the server starts, however much of it requests use."
+WHY_WINDOW = "A windowed layer keeps its window for every sequence and one micro-batch, in a cache of its own."
+WHY_STATE = "A recurrent layer folds the past into a state whose size does not depend on the context; one a slot."
+CACHE_SOURCE = "ggml-org/llama.cpp src/llama-kv-cache.cpp; sizes as printed at start"
+STATE_SOURCE = "ggml-org/llama.cpp src/llama-memory-recurrent.cpp; sizes as printed at start"
+
+
+class Formats(NamedTuple):
+    """Types of the cached keys and values."""
+
+    key: Format
+    value: Format
+
+
+def cache_items(model: Model, context: Context, formats: Formats, blocks: Iterable[int]) -> tuple[Item, ...]:
+    """What the blocks of one device keep between tokens."""
+    kept = [t for index in blocks for t in block_state(model, index, context, formats)]
+    return tuple(_item(one) for one in stacked((t, 1) for t in kept))
+
+
+def _item(one: Tensor) -> Item:
+    if one.role == "recurrent":
+        return item("recurrent_state", _by_layers(one), why=WHY_STATE, source=STATE_SOURCE)
+    why = WHY_WINDOW if one.role == "windowed" else WHY_CACHE
+    return item("kv_cache", _by_layers(one), why=why, source=CACHE_SOURCE)
+
+
+def _by_layers(one: Tensor) -> Tensor:
+    first = one.dims[0]
+    named = Extent(Dim.LAYERS, first.size, first.whole) if first.dim is Dim.COPIES else first
+    return Tensor(one.name, (named, *one.dims[1:]), one.format, one.trainable, one.role)
+
+
+def block_state(model: Model, index: int, context: Context, formats: Formats) -> Iterator[Tensor]:
+    """What one block keeps."""
+    if index >= len(model.decoder.blocks):
+        return
+    for layer in model.decoder.blocks[index].layers:
+        if isinstance(layer, Attention) and layer.caches and not layer.cross:
+            yield from _heads(layer, context, formats)
+        elif isinstance(layer, LatentAttention):
+            yield from _latent(layer, context, formats)
+        else:
+            yield from _recurrent(layer, context.slots)
+
+
+def _room(context: Context, window: int | None) -> tuple[Extent, ...]:
+    """(streams, cells), with what rounded or cut them."""
+    cells = context.kept(window)
+    note = ""
+    if cells < context.cells:
+        note = f"window {window:,}, micro-batch {context.ubatch:,}, rounded up to 256"
+    elif context.streams > 1:
+        note = f"{context.tokens:,} ÷ {context.streams} slots"
+    room = Extent(Dim.CELLS, cells, cells, note)
+    return (room,) if context.streams == 1 else (extent(Dim.SLOTS, context.streams), room)
+
+
+def _heads(layer: Attention, context: Context, formats: Formats) -> Iterator[Tensor]:
+    room = _room(context, reach(layer))
+    role = "windowed" if context.kept(reach(layer)) < context.cells else "full"
+    word = "windowed layers' " if role == "windowed" else ""
+    heads = extent(Dim.KV_HEADS, layer.kv_heads)
+    for name, size, form in (("key", layer.head, formats.key), ("value", layer.values_head, formats.value)):
+        yield Tensor(f"{word}{name} cache", (*room, heads, extent(Dim.HEAD, size)), form, role=role)
+
+
+def _latent(layer: LatentAttention, context: Context, formats: Formats) -> Iterator[Tensor]:
+    room = _room(context, None)
+    if context.policy.latent:
+        yield Tensor("latent cache", (*room, extent(Dim.LATENT, layer.kv_rank + layer.rope)), formats.key, role="full")
+        if context.policy.latent_values:
+            yield Tensor("value part of latents", (*room, extent(Dim.LATENT, layer.kv_rank)), formats.value, role="full")
+        return
+    heads = extent(Dim.HEADS, layer.heads)
+    yield Tensor("key cache", (*room, heads, extent(Dim.HEAD, layer.head)), formats.key, role="full")
+    yield Tensor("value cache", (*room, heads, extent(Dim.HEAD, layer.value_head)), formats.value, role="full")
+
+
+def _recurrent(layer: object, slots: int) -> Iterator[Tensor]:
+    """(slots, channels, taps − 1) of the convolution and the state proper."""
+    for name, shape in _states(layer):
+        sized = tensor(name, FLOAT32, (Dim.SLOTS, slots), *shape)
+        yield Tensor(name, sized.dims, FLOAT32, role="recurrent")
+
+
+def _states(layer: object) -> Iterator[tuple[str, Shape]]:
+    if isinstance(layer, Mamba1):
+        yield "convolution state", ((Dim.CONV, layer.taps - 1), (Dim.INNER, layer.inner))
+        yield "recurrent state", ((Dim.STATE, layer.state_size), (Dim.INNER, layer.inner))
+    elif isinstance(layer, Mamba2):
+        yield "convolution state", ((Dim.CONV, layer.taps - 1), (Dim.INNER, layer.filtered))
+        yield "recurrent state", ((Dim.STATE, layer.state_size), (Dim.HEADS, layer.heads), (Dim.HEAD, layer.head))
+    elif isinstance(layer, GatedDeltaNet):
+        yield "convolution state", ((Dim.CONV, layer.taps - 1), (Dim.INNER, layer.filtered))
+        square = ((Dim.HEAD, layer.key_head), (Dim.VALUE_HEAD, layer.value_head))
+        yield "recurrent state", ((Dim.HEADS, layer.value_heads), *square)
+    elif isinstance(layer, KimiDelta):
+        yield "convolution state", ((Dim.CONV, layer.taps - 1), (Dim.MATRICES, 3), (Dim.INNER, layer.inner))
+        yield "recurrent state", ((Dim.HEADS, layer.heads), (Dim.HEAD, layer.head), (Dim.VALUE_HEAD, layer.head))
+    elif isinstance(layer, ShortConvolution):
+        yield "convolution state", ((Dim.CONV, layer.taps - 1), (Dim.HIDDEN, layer.hidden))

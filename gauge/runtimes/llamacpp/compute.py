@@ -1,0 +1,336 @@
+"""The compute buffer: one scratch area, sized for the worst graph of one micro-batch, not summed over layers.
+
+A graph has phases (feed-forward, attention, recurrent block, logits). In each, a few wide tensors and some of the
+residual stream's width live at once; the buffer is the largest phase, with the attention mask and the small inputs that
+live throughout. Every size is a tensor with named dimensions; how many residual-wide ones ggml's allocator cannot
+reuse was read off the sizes that real builds print (b5353 to b11549, CPU backend; published logs for GPUs), and is the
+part that differs between versions (`policies`) and backends.
+Source: ggml-org/llama.cpp src/llama-graph.cpp, ggml/src/ggml-alloc.c; printed sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gauge.formats import FLOAT16, FLOAT32, FORMATS, Format
+from gauge.layers.attention import Attention
+from gauge.layers.block import Stage
+from gauge.layers.experts import Experts
+from gauge.layers.latent_attention import LatentAttention
+from gauge.layers.linear_attention import GatedDeltaNet
+from gauge.layers.mlp import MLP
+from gauge.layers.state_space import Mamba1, Mamba2
+from gauge.model import Model
+from gauge.runtimes.llamacpp.cache import Formats
+from gauge.runtimes.llamacpp.context import Context, attentions, smaller_cells
+from gauge.tensor import Dim, Extent, Tensor, extent, tensor, total_bytes
+
+Backend = Literal["cpu", "gpu"]
+INT64 = FORMATS["int64"]
+INT32 = FORMATS["int32"]
+SMALL_INPUTS = 10  # numbers a token: ids, positions, sequence and output indices
+GPU_FEED_EXTRA = 3
+GPU_ATTENTION_EXTRA = 5
+GPU_LOGITS_EXTRA = 2
+PIPELINE_COPIES = 4
+RELATIVE_EXTRA = 10  # residual-wide buffers of T5's decoder
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Tensors alive at once. `masked`: whether the attention mask is among them."""
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    masked: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """One micro-batch through the model on one backend.
+
+    `formats` are the cache's types. `copied`: weights wait in host memory and are copied to this device in turn.
+    `pipelined`: inputs exist four times. `logits`: whether this device computes them.
+    """
+
+    model: Model
+    context: Context
+    formats: Formats
+    backend: Backend = "cpu"
+    copied: Tensor | None = None
+    pipelined: bool = False
+    logits: bool = True
+
+    # ---------------------------------------------------------------- the model in numbers
+    @property
+    def tokens(self) -> int:
+        """Tokens of the micro-batch."""
+        return self.context.ubatch
+
+    @property
+    def encoder(self) -> bool:
+        """Whether the model only encodes: no cache, no logits."""
+        layers = list(attentions(self.model))
+        return bool(layers) and not any(layer.causal or layer.caches for layer in layers)
+
+    @property
+    def relative(self) -> bool:
+        """Whether attention adds a position bias, which keeps it from being fused."""
+        return any(layer.shared_bias or layer.relative_buckets for layer in attentions(self.model))
+
+    @property
+    def cells(self) -> int:
+        """Keys that each token may see."""
+        return self.tokens if self.encoder else self.context.cells
+
+    @property
+    def quantized(self) -> bool:
+        """Whether keys or values are cached in blocks."""
+        return self.formats.key.values > 1 or self.formats.value.values > 1
+
+    @property
+    def caches(self) -> int:
+        """Caches of keys and values: one, or two with windowed layers."""
+        return 2 if smaller_cells(self.model, self.context) else 1
+
+    # ---------------------------------------------------------------- tensors
+    def wide(self, name: str, dim: Dim, width: int, copies: int = 1, format: Format = FLOAT32) -> Tensor:
+        """`copies` × (tokens, width)."""
+        return tensor(name, format, (Dim.TOKENS, self.tokens), (dim, width)).times(Dim.COPIES, copies)
+
+    def residual(self, copies: int) -> Tensor:
+        """`copies` buffers as wide as the residual stream."""
+        return self.wide("residual-wide buffers", Dim.HIDDEN, self.model.hidden, copies)
+
+    def masks(self) -> Iterator[Tensor]:
+        """(tokens, cells): 16-bit for fused attention, else float32; one for each cache."""
+        if not _attends(self.model):
+            return
+        fused = self.context.flash and self.backend == "cpu"
+        copies = PIPELINE_COPIES if self.pipelined else 1
+        smaller = 0 if self.encoder else smaller_cells(self.model, self.context)
+        for name, cells in (("attention mask", self.cells), ("windowed attention mask", smaller)):
+            if cells:
+                yield self.wide(name, Dim.CELLS, cells, copies, FLOAT16 if fused else FLOAT32)
+
+    def inputs(self) -> Iterator[Tensor]:
+        """What every graph holds besides: token ids and positions, value indices, rotation matrices."""
+        yield self.wide("token ids, positions and indices", Dim.ELEMENTS, SMALL_INPUTS)
+        policy = self.context.policy
+        layers = [layer for layer in attentions(self.model) if layer.caches]
+        if not layers or self.backend == "gpu":
+            return
+        if policy.indices and not self.context.flash:
+            width = max(layer.kv_heads * layer.values_head for layer in layers)
+            yield self.wide("indices of cached values", Dim.ELEMENTS, width, self.caches, INT64)
+        if policy.rotates and self.quantized:
+            head = max(layer.head for layer in layers)
+            square = tensor("rotation of cached heads", FLOAT32, (Dim.HEAD, head), (Dim.HEAD, head))
+            yield square.times(Dim.COPIES, self.caches)
+
+    # ---------------------------------------------------------------- phases
+    def phases(self) -> Iterator[Phase]:
+        """Every phase that could be the largest."""
+        for block, _ in self.model.decoder.runs():
+            yield from self.feed_forward(block)
+            for layer in block.layers:
+                yield from self.mixing(layer, block)
+        if self.logits and not self.encoder and self.model.head:
+            yield self.logit_phase()
+
+    def feed_extra(self, block: Stage) -> int:
+        """Residual-wide buffers beside the feed-forward's own."""
+        if self.backend == "gpu":
+            return 5 if self.copied else GPU_FEED_EXTRA
+        policy = self.context.policy
+        extra = policy.feed_extra if self.context.flash else max(policy.feed_extra, policy.attention_extra)
+        return extra + self._kept_beside(block)
+
+    def _kept_beside(self, block: Stage) -> int:
+        """One more where the block's input or its scaled branch outlives the other branch.
+
+        A rotated cache reorders the graph so that it does not.
+        """
+        gated = any(isinstance(layer, MLP) and layer.gated for layer in block.layers)
+        scaled = self.model.family == "granitemoehybrid"
+        beside = _shares_norm(block) and not gated
+        if self.quantized and self.context.policy.rotates:
+            return 0 if beside or scaled else -1 if _shares_norm(block) else 0
+        return 1 if beside or scaled else 0
+
+    def feed_forward(self, block: Stage) -> Iterator[Phase]:
+        """Gate, up and product of a gated MLP; one width of a plain one; the chosen experts' rows."""
+        extra = self.feed_extra(block)
+        for layer in block.layers:
+            if isinstance(layer, MLP):
+                yield self._dense(layer, extra)
+            elif isinstance(layer, Experts):
+                yield self._experts(layer, extra)
+                if layer.shared:
+                    yield self._dense(layer.shared, extra)
+
+    def _dense(self, layer: MLP, extra: int) -> Phase:
+        name, copies = ("MLP gate, up and product", 3) if layer.gated else ("MLP inner values", 1)
+        return Phase("feed-forward", (self.wide(name, Dim.FFN, layer.inner, copies), self.residual(extra)))
+
+    def _experts(self, layer: Experts, extra: int) -> Phase:
+        active, inner, hidden = layer.router.active, layer.inner, self.model.hidden
+        rows = (Dim.TOKENS, self.tokens), (Dim.ACTIVE_EXPERTS, active)
+        tensors = [self.residual(extra)]
+        outputs = tensor("expert outputs", FLOAT32, *rows, (Dim.HIDDEN, hidden))
+        if active * inner <= hidden:
+            tensors.append(outputs)
+        else:
+            inside = tensor("expert gate, up and product", FLOAT32, *rows, (Dim.FFN, inner))
+            tensors.append(inside.times(Dim.COPIES, 3 if layer.gated else 1))
+            if 2 * inner < hidden:
+                tensors.append(outputs)
+        return Phase("experts", tuple(tensors))
+
+    def mixing(self, layer: object, block: Stage) -> Iterator[Phase]:
+        """The phase of a block's attention or recurrence."""
+        if isinstance(layer, Attention) and not layer.cross:
+            yield self._attention(layer, block)
+        elif isinstance(layer, LatentAttention):
+            yield self._latent(layer)
+        elif isinstance(layer, Mamba1):
+            half = Extent(Dim.INNER, layer.inner // 2, layer.inner // 2, f"half of {layer.inner:,}")
+            signal = self.wide("signal, gate and scan", Dim.INNER, layer.inner, 15)
+            yield Phase("scan", (replace(signal, dims=(*signal.dims[:-1], half)),))
+        elif isinstance(layer, (Mamba2, GatedDeltaNet)):
+            yield self._scan(layer)
+
+    def _attention(self, layer: Attention, block: Stage) -> Phase:
+        queries, keys = layer.heads * layer.head, layer.kv_heads * layer.head
+        if self.relative:
+            return self._biased(layer)
+        if self.encoder:
+            scores = () if self.context.flash else (self._scores(layer.heads),)
+            return Phase("attention", (self.residual(8 if self.context.flash else 7), *scores))
+        if self.context.flash:
+            spread = ((Dim.HEADS, layer.heads), 3, 0) if 3 * queries >= queries + 4 * keys else (None, 1, 4)
+            parts = [self.residual(3 if self.backend == "cpu" else 1)]
+            parts.append(self._heads("queries and their copies", layer.heads, layer.head, spread[1]))
+            if spread[2]:
+                parts.append(self._heads("keys and values", layer.kv_heads, layer.head, spread[2], Dim.KV_HEADS))
+            return Phase("attention", tuple(parts))
+        if self.backend == "gpu":
+            return Phase("attention", (self._scores(layer.heads), self.residual(GPU_ATTENTION_EXTRA)))
+        extra = self.context.policy.attention_extra + (_shares_norm(block) and not layer.fused)
+        parts = [self._scores(layer.heads), self.residual(extra)]
+        copies = self._query_copies(layer, queries)
+        if copies:
+            parts.append(self._heads("queries and their copies", layer.heads, layer.head, copies))
+        return Phase("attention", tuple(parts))
+
+    def _query_copies(self, layer: Attention, queries: int) -> int:
+        """Copies of the queries that an unfused attention makes beside its scores."""
+        policy = self.context.policy
+        rotated_cache = policy.rotates and self.formats.key.values > 1
+        if not policy.query_copies or layer.fused or not layer.rotary or rotated_cache:
+            return 0
+        if queries > self.model.hidden:
+            return 2 + bool(layer.gate)
+        return int(layer.kv_heads != layer.heads)
+
+    def _scores(self, heads: int) -> Tensor:
+        return tensor("attention scores", FLOAT32, (Dim.TOKENS, self.tokens), (Dim.HEADS, heads), (Dim.CELLS, self.cells))
+
+    def _heads(self, name: str, heads: int, head: int, copies: int, dim: Dim = Dim.HEADS) -> Tensor:
+        shape = (Dim.TOKENS, self.tokens), (dim, heads), (Dim.HEAD, head)
+        return tensor(name, FLOAT32, *shape).times(Dim.COPIES, copies)
+
+    def _biased(self, layer: Attention) -> Phase:
+        """Position bias, scores and their sum, and the bucket of each pair."""
+        buckets = self.wide("position buckets", Dim.CELLS, self.cells, 1, INT32)
+        return Phase("attention", (self._scores(layer.heads).times(Dim.COPIES, 3), buckets, self.residual(RELATIVE_EXTRA)))
+
+    def _latent(self, layer: LatentAttention) -> Phase:
+        """Queries taken to the latent's width and back; before latent caches, full heads of keys and values."""
+        scores = () if self.context.flash else (self._scores(layer.heads),)
+        if not self.context.policy.latent:
+            queries = self._heads("queries", layer.heads, layer.head, 1)
+            expanded = self._heads("expanded keys and values", layer.heads, layer.nope + layer.value_head, 1)
+            return Phase("attention", (queries, expanded, self.residual(3), *scores))
+        extra = 5 if self.backend == "cpu" else 3
+        inside = (
+            self._heads("queries and outputs in latent width", layer.heads, layer.kv_rank, 2),
+            self._heads("unrotated queries", layer.heads, layer.nope, 1),
+            self._heads("rotated queries", layer.heads, layer.rope, 3),
+        )
+        return Phase("attention", (*inside, self.residual(extra), *scores))
+
+    def _scan(self, layer: Mamba2 | GatedDeltaNet) -> Phase:
+        """Three times the convolution's channels and four times the inner width; in Mamba 2 the slots' states once."""
+        inner = layer.inner if isinstance(layer, Mamba2) else layer.values
+        signal = self.wide("convolution channels", Dim.INNER, layer.filtered, 3)
+        scan = self.wide("signal, gate and scan", Dim.INNER, inner, 4)
+        if isinstance(layer, GatedDeltaNet):
+            return Phase("scan", (signal, scan, self.residual(1)))
+        state = (Dim.STATE, layer.state_size), (Dim.INNER, inner)
+        states = tensor("states of all slots", FLOAT32, (Dim.SLOTS, self.context.slots), *state)
+        return Phase("scan", (signal, scan, self.residual(1), states))
+
+    def logit_phase(self) -> Phase:
+        """(outputs, vocabulary) and some residual widths."""
+        policy = self.context.policy
+        extra = GPU_LOGITS_EXTRA if self.backend == "gpu" else policy.logits_extra
+        if self.backend == "cpu" and not policy.masked_logits and _sandwiched(self.model):
+            extra -= 1
+        logits = tensor("logits", FLOAT32, (Dim.TOKENS, self.context.outputs), (Dim.VOCAB, self.model.vocab))
+        return Phase("logits", (logits, self.residual(extra)), masked=policy.masked_logits and self.backend == "cpu")
+
+    # ---------------------------------------------------------------- the buffer
+    def buffer(self) -> tuple[str, tuple[Tensor, ...]]:
+        """The largest phase: its name and everything alive in it."""
+        masks = tuple(self.masks())
+        always = tuple(self.inputs())
+        best: tuple[str, tuple[Tensor, ...]] = ("inputs", (*masks, *always))
+        for phase in self.phases():
+            shown = masks if self._shows_mask(phase) else ()
+            alive = (*shown, *phase.tensors, *always)
+            if total_bytes(alive) > total_bytes(best[1]):
+                best = (phase.name, alive)
+        copied = (self.copied,) if self.copied is not None else ()
+        return best[0], (*copied, *best[1])
+
+    def _shows_mask(self, phase: Phase) -> bool:
+        """A GPU's fused attention leaves no mask at the peak, unless pipelining keeps its copies."""
+        if self.backend == "gpu":
+            return self.pipelined or (not self.context.flash and phase.name == "attention")
+        return phase.masked
+
+
+def _attends(model: Model) -> bool:
+    return any(isinstance(layer, (Attention, LatentAttention)) for block in model.decoder.blocks for layer in block.layers)
+
+
+def _shares_norm(block: Stage) -> bool:
+    """Whether attention and MLP run side by side from one norm."""
+    return bool(getattr(block, "parallel", False)) and sum(step.pre is not None for step in block.steps) == 1
+
+
+def _sandwiched(model: Model) -> bool:
+    """Whether branches are normed before they join the residual stream (Gemma 2 and 3)."""
+    return any(step.post is not None for block in model.decoder.blocks[:1] for step in block.steps)
+
+
+def device_inputs(model: Model, context: Context) -> tuple[Tensor, ...]:
+    """The host's buffer of inputs for a device: (tokens, cells) in float32 and the embedded tokens.
+
+    Source: `CUDA_Host compute buffer` of published logs, exact in every fully offloaded row.
+    """
+    rows = (Dim.TOKENS, context.ubatch)
+    smaller = smaller_cells(model, context)
+    found = [tensor("embedded tokens for the device", FLOAT32, rows, (Dim.HIDDEN, model.hidden))]
+    for name, cells in (("attention mask for the device", context.cells), ("windowed mask for the device", smaller)):
+        if cells and _attends(model):
+            found.append(tensor(name, FLOAT32, rows, (Dim.CELLS, cells)))
+    return tuple(found)
+
+
+def output_buffer(model: Model, context: Context) -> Tensor:
+    """(slots, vocabulary) in float32, as reserved when the context is made."""
+    return Tensor("output buffer", (extent(Dim.SLOTS, context.slots), extent(Dim.VOCAB, model.vocab)), FLOAT32, role="output")

@@ -1,0 +1,163 @@
+"""Which block runs where: the last `gpu_layers` of them on devices, split evenly; experts of the first ones at home.
+
+The input embedding always stays in host memory; a tied one is stored on the device of the output head as well.
+Source: ggml-org/llama.cpp src/llama-model.cpp (load_tensors).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from gauge.breakdown import Item, item
+from gauge.case import Case
+from gauge.formats import FORMATS, Format
+from gauge.gguf.file_types import stored_types, traits_of
+from gauge.gguf.tensors import Stored, file_tensors
+from gauge.memory.collect import stacked
+from gauge.memory.roles import component_of, label_of
+from gauge.model import Model
+from gauge.plan import Plan
+from gauge.runtimes.llamacpp.policies import policy_of
+from gauge.tensor import Dim, Extent, Tensor, tensor
+
+HOST = -1
+INPUTS = ("token_embd", "position_embd", "token_types", "token_embd_norm")
+# What a processor with AVX2 repacks: matrices of the layers in these types get a second copy.
+REPACKED = frozenset({"Q4_0", "Q4_K", "MXFP4", "IQ4_NL"})
+DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
+SAME = {"mxfp4": "MXFP4_MOE"}
+WHY = "Every tensor of the file is resident, in the type that the file's rule gives it."
+SOURCE = "tensors and types of the GGUF file: ggml-org/llama.cpp, converter and quantizer"
+
+
+class Weight(NamedTuple):
+    """One tensor of the file in its type."""
+
+    stored: Stored
+    format: Format
+
+    @property
+    def tensor(self) -> Tensor:
+        """The tensor in that type."""
+        return self.stored.tensor.stored_as(self.format)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The file's tensors by device: `blocks[i]` is the device of block i, `output` that of the head, HOST = -1."""
+
+    weights: tuple[Weight, ...]
+    blocks: tuple[int, ...]
+    output: int
+    devices: int
+    host_experts: int
+    tied: bool
+
+    def device_of(self, one: Stored) -> int:
+        """Where a tensor is stored."""
+        if one.block >= 0:
+            kept = one.name.endswith("_exps") and one.block < self.host_experts
+            return HOST if kept else self.blocks[one.block]
+        return HOST if one.name in INPUTS or one.name.startswith("token_embd") else self.output
+
+    def on(self, device: int) -> Iterator[Weight]:
+        """The tensors of a device; a tied embedding appears where the output head runs as well."""
+        for one in self.weights:
+            shared = self.tied and one.stored.name == "token_embd" and device == self.output
+            if shared or self.device_of(one.stored) == device:
+                yield one
+
+    def blocks_on(self, device: int) -> list[int]:
+        """The blocks of a device."""
+        return [index for index, where in enumerate(self.blocks) if where == device]
+
+    @property
+    def largest_at_home(self) -> Tensor | None:
+        """The largest matrix of a block that waits in host memory while there is a device to compute it."""
+        waiting = [w for w in self.weights if w.stored.block >= 0 and self.device_of(w.stored) == HOST]
+        return max((w.tensor for w in waiting), key=lambda t: t.bytes, default=None) if self.devices else None
+
+
+def file_type_of(plan: Plan) -> str:
+    """The file type that a plan means: its quantization, or its dtype where there is none."""
+    if plan.quantization == "none":
+        return DTYPES[plan.dtype]
+    return SAME.get(plan.quantization, plan.quantization)
+
+
+def placement_of(case: Case) -> Placement:
+    """Where every tensor of the case's file goes."""
+    model, plan = case.model, case.plan
+    weights = file_weights(model, plan)
+    count = max((w.stored.block for w in weights), default=-1) + 1
+    devices = plan.devices or 0
+    offloaded = 0 if not devices else count + 1 if plan.gpu_layers is None else min(plan.gpu_layers, count + 1)
+    first = max(count + 1 - offloaded, 0) if offloaded > count else count - offloaded
+    blocks = tuple(_device(i, first, offloaded, devices) for i in range(count))
+    return Placement(
+        weights=weights,
+        blocks=blocks,
+        output=devices - 1 if offloaded > count else HOST,
+        devices=devices,
+        host_experts=plan.cpu_moe_layers or 0 if devices else 0,
+        tied=not any(w.stored.name == "output" for w in weights) and model.head is not None,
+    )
+
+
+def _device(index: int, first: int, offloaded: int, devices: int) -> int:
+    """Equal devices take equal shares of the offloaded layers, of which the output head is one."""
+    return HOST if index < first else min((index - first) * devices // offloaded, devices - 1)
+
+
+def file_weights(model: Model, plan: Plan) -> tuple[Weight, ...]:
+    """The file's tensors in their types."""
+    policy = policy_of(plan.runtime_version)
+    tensors = file_tensors(model, policy.latent)
+    traits = traits_of(model, policy.rewritten, policy.latent)
+    return tuple(Weight(s, f) for s, f in stored_types(tensors, file_type_of(plan), traits))
+
+
+# ------------------------------------------------------------------------------------------------ items
+def weight_items(weights: Iterable[Weight]) -> tuple[Item, ...]:
+    """One item for each kind of tensor and type."""
+    named = ((replace(w.tensor, name=_label(w)), 1) for w in weights)
+    return tuple(item(f"weights.{component_of(one.role)}", _by_layers(one), why=WHY, source=SOURCE) for one in stacked(named))
+
+
+def _label(weight: Weight) -> str:
+    one = weight.stored.tensor
+    return f"{label_of(one.role, one.name)}, {weight.format.id}"
+
+
+def _by_layers(one: Tensor) -> Tensor:
+    first = one.dims[0] if one.dims else None
+    if first is None or first.dim is not Dim.COPIES:
+        return one
+    return replace(one, dims=(Extent(Dim.LAYERS, first.size, first.whole), *one.dims[1:]))
+
+
+def repacked_bytes(weights: Iterable[Weight]) -> int:
+    """What a processor with AVX2 copies into its own order."""
+    return sum(w.tensor.bytes for w in weights if w.stored.block >= 0 and w.stored.matrix and w.format.id in REPACKED)
+
+
+def header_items(types: dict[str, int], placement: Placement, device: int) -> tuple[Item, ...]:
+    """Exact weights of a dropped file by type. Which tensor lies where is shared out as the file type's rule would."""
+    whole: dict[str, int] = {}
+    here: dict[str, int] = {}
+    for weight in placement.weights:
+        whole[weight.format.id] = whole.get(weight.format.id, 0) + weight.tensor.elements
+    for weight in placement.on(device):
+        here[weight.format.id] = here.get(weight.format.id, 0) + weight.tensor.elements
+    total, part = sum(whole.values()), sum(here.values())
+    found = []
+    for name, elements in types.items():
+        form = FORMATS[name.upper()]
+        share, of = (here.get(form.id, 0), whole[form.id]) if form.id in whole else (part, total)
+        count = elements if share == of else elements * share // max(of, 1) // form.values * form.values
+        if count:
+            one = tensor(f"tensors in {form.id}", form, (Dim.ELEMENTS, count))
+            found.append(item("weights", one, why="Counted in the header of the file.", source="the file's own header"))
+    return tuple(found)

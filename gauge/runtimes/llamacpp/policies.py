@@ -1,0 +1,112 @@
+"""What llama.cpp did at which time: one table of changes, each with the first build and month that had it.
+
+A version is a build (`b9538`), a month (`2025-05`), a year or a fork's name with one of them; without any of these the
+newest policies hold. Where a change lies between two known builds, the later one is taken.
+Source: start-up logs of builds b5353, b8672, b9294, b9538, b9873, b11063 and b11549, and published logs by date.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+UNLIMITED = 10**9
+Month = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How one version allocates. The defaults are those of early 2025.
+
+    `latent`: latent attention caches one vector a token (else full heads); `latent_values`: a copy of its value part is
+    kept beside it. `windowed`: windowed layers have a smaller cache. `own_streams`: with `-np N` each slot has a cache
+    of its own. `slots`: the server's default. `flash`: whether flash attention is on unless said otherwise.
+    `few_outputs`: the server reserves logits for the outputs it needs, not for the whole micro-batch.
+    `feed_extra`, `attention_extra`, `logits_extra`: residual-wide buffers beside the large ones of that phase.
+    `indices`: 64-bit indices by which values are written to an unfused cache. `query_copies`: queries are copied
+    before unfused attention. `rotates`: keys and values are rotated on their way into a quantized cache.
+    `masked_logits`: the mask still lives when logits are computed. `rewritten`: the quantizer's rule of 2026.
+    """
+
+    latent: bool = False
+    latent_values: bool = True
+    windowed: bool = False
+    own_streams: bool = False
+    slots: int = 1
+    flash: bool = False
+    few_outputs: bool = False
+    feed_extra: int = 4
+    attention_extra: int = 4
+    logits_extra: int = 2
+    indices: bool = False
+    query_copies: bool = False
+    rotates: bool = False
+    masked_logits: bool = False
+    rewritten: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From `build`, or from `month`, on."""
+
+    build: int
+    month: Month
+    what: str
+    sets: dict[str, Any]
+
+
+CHANGES = (
+    Change(5092, (2025, 4), "latent attention caches latents", {"latent": True}),
+    Change(5428, (2025, 6), "windowed layers get a cache of their own", {"windowed": True}),
+    Change(
+        5900,
+        (2025, 8),
+        "caches are written by row index; each slot may have its own",
+        {"own_streams": True, "indices": True, "attention_extra": 5, "logits_extra": 3},
+    ),
+    Change(6325, (2025, 9), "flash attention wherever it is supported", {"flash": True}),
+    Change(6920, (2025, 11), "the server takes four slots over one cache", {"slots": 4}),
+    Change(7830, (2026, 2), "no values beside cached latents", {"latent_values": False}),
+    Change(8300, (2026, 3), "the quantizer is rewritten", {"rewritten": True}),
+    Change(8672, (2026, 4), "quantized caches are rotated", {"rotates": True}),
+    Change(9538, (2026, 6), "the server reserves few outputs", {"few_outputs": True}),
+    Change(
+        11549,
+        (2026, 10),
+        "buffers of the graph grow by a residual width",
+        {"feed_extra": 5, "logits_extra": 5, "query_copies": True, "masked_logits": True},
+    ),
+)
+# The ik_llama.cpp fork of 2025: latents without values, windowed layers at full length, flash attention on request.
+FORK: dict[str, Any] = {
+    "latent": True,
+    "latent_values": False,
+    "windowed": False,
+    "own_streams": False,
+    "slots": 1,
+    "flash": False,
+}
+
+
+def policy_of(version: str) -> Policy:
+    """The policies of a version; the newest where it names none."""
+    build, month = _when(version)
+    policy = Policy()
+    for change in CHANGES:
+        reached = change.build <= build if build is not None else change.month <= month
+        if reached:
+            policy = replace(policy, **change.sets)
+    return replace(policy, **FORK) if re.search(r"\bik\b|ik_llama", version) else policy
+
+
+def _when(version: str) -> tuple[int | None, Month]:
+    """Build number and month that a version names."""
+    found = re.search(r"\bb(\d{3,6})\b", version)
+    if found:
+        return int(found[1]), (0, 0)
+    found = re.search(r"\b(20\d\d)(?:-(\d\d))?", version)
+    if found is None:
+        return UNLIMITED, (0, 0)
+    year, month = int(found[1]), int(found[2] or 1)
+    return None, (year, month) if 1 <= month <= 12 else (year + 1, 1)
