@@ -30,7 +30,7 @@ import runtime  # noqa: E402
 import serve  # noqa: E402
 import toolchain  # noqa: E402
 import wheel  # noqa: E402
-from steps import DIST, SITE, WORK, BuildError, digest, say, show, step  # noqa: E402
+from steps import DIST, SITE, BuildError, digest, say, show, step  # noqa: E402
 
 
 def build() -> None:

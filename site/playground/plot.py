@@ -11,10 +11,14 @@ for size in sizes:
 top = max(points) * 1.1
 x = [LEFT + (WIDTH - LEFT - 20) * n / (len(sizes) - 1) for n in range(len(sizes))]
 y = [HEIGHT - BOTTOM - (HEIGHT - BOTTOM - 20) * value / top for value in points]
-line = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y))
-dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4"/>' for a, b in zip(x, y))
-below = "".join(f'<text x="{a:.1f}" y="{HEIGHT - 12}" text-anchor="middle">{size}</text>' for a, size in zip(x, sizes))
-above = "".join(f'<text x="{a:.1f}" y="{b - 10:.1f}" text-anchor="middle">{v:.1f}</text>' for a, b, v in zip(x, y, points))
+line = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4"/>' for a, b in zip(x, y, strict=True))
+below = "".join(
+    f'<text x="{a:.1f}" y="{HEIGHT - 12}" text-anchor="middle">{size}</text>' for a, size in zip(x, sizes, strict=True)
+)
+above = "".join(
+    f'<text x="{a:.1f}" y="{b - 10:.1f}" text-anchor="middle">{v:.1f}</text>' for a, b, v in zip(x, y, points, strict=True)
+)
 
 f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">
 <rect width="{WIDTH}" height="{HEIGHT}" fill="#faf9f6"/>

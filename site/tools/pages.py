@@ -76,7 +76,8 @@ def prerender(folder: Path, assets: dict[str, object]) -> None:
     try:
         page = importlib.import_module("gauge.view.page")
     except ImportError as error:
-        raise BuildError(f"the package cannot be imported: {error}", "Mend gauge/; `python -c 'import gauge.view.page'` shows more.") from error
+        remedy = "Mend gauge/; `python -c 'import gauge.view.page'` shows more."
+        raise BuildError(f"the package cannot be imported: {error}", remedy) from error
     template = folder / "index.html"
     template.write_text(page.document(template.read_text(encoding="utf-8"), {}, assets), encoding="utf-8")
     catalogue(folder, assets)

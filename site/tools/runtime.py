@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-import toolchain
 import wheel
 from steps import SITE, WORK, digest, run, step
 

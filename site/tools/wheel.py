@@ -36,7 +36,7 @@ def sources() -> dict[str, bytes]:
     return {
         path.relative_to(ROOT).as_posix(): path.read_bytes()
         for path in files_below(PACKAGE)
-        if path.suffix != ".pyc" and not path.name.startswith(".")
+        if path.suffix not in {".pyc", ".md"} and not path.name.startswith(".")
     }
 
 

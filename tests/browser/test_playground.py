@@ -30,8 +30,7 @@ def run(page: Page, code: str | None = None) -> str:
 
 @pytest.fixture(scope="module")
 def requests() -> list[str]:
-    words = ["{}", '{"task":"training"}', '{"batch_size":"x"}', '{"sequence_length":"32k","batch_size":7}']
-    return words
+    return ["{}", '{"task":"training"}', '{"batch_size":"x"}', '{"sequence_length":"32k","batch_size":7}']
 
 
 def test_same_answers_as_cpython(page: Page, site: Site, requests: list[str]) -> None:
