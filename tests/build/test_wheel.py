@@ -9,9 +9,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import wheel
 
 ROOT = Path(__file__).resolve().parents[2]
-import wheel
 
 
 @pytest.fixture(scope="module")
