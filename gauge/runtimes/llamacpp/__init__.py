@@ -8,6 +8,7 @@ Source: ggml-org/llama.cpp builds b5353 to b11549, start-up logs and sources.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gauge.breakdown import Item, Pool, constant, item, measured
 from gauge.case import Breakdown, Case, Runtime
@@ -20,7 +21,7 @@ from gauge.model import Model
 from gauge.overheads import overhead
 from gauge.quantization import GGUF_FILE_TYPES
 from gauge.runtimes.llamacpp.cache import Formats, cache_items
-from gauge.runtimes.llamacpp.compute import Graph, device_inputs, output_buffer
+from gauge.runtimes.llamacpp.compute import RESIDUAL, Graph, device_inputs, output_buffer
 from gauge.runtimes.llamacpp.context import UBATCH, Context, context_of
 from gauge.runtimes.llamacpp.placement import (
     HOST,
@@ -116,9 +117,18 @@ def _served(items: tuple[Item, ...]) -> Iterator[Item]:
 def _compute(graph: Graph) -> list[Item]:
     phase, tensors = graph.buffer()
     why = WHY_COMPUTE.format(phase)
-    return [
+    made = [
         item("workspace.compute", one, why=why, source=COMPUTE_SOURCE, certainty="policy", moments=("serve",)) for one in tensors
     ]
+    return [_ranged(one, graph) if one.label == RESIDUAL else one for one in made]
+
+
+def _ranged(one: Item, graph: Graph) -> Item:
+    """How many residual widths a device cannot reuse varies by backend and build: 1 to 7 were seen."""
+    if graph.backend == "cpu":
+        return one
+    single = graph.residual(1).bytes
+    return replace(one, low=single, high=7 * single, certainty="measured")
 
 
 def _repacked(placement: Placement) -> tuple[Item, ...]:

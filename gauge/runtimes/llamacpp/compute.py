@@ -35,6 +35,7 @@ GPU_FEED_EXTRA = 3
 GPU_ATTENTION_EXTRA = 5
 GPU_LOGITS_EXTRA = 2
 PIPELINE_COPIES = 4
+RESIDUAL = "residual-wide buffers"
 RELATIVE_EXTRA = 10  # residual-wide buffers of T5's decoder
 
 
@@ -102,7 +103,7 @@ class Graph:
 
     def residual(self, copies: int) -> Tensor:
         """`copies` buffers as wide as the residual stream."""
-        return self.wide("residual-wide buffers", Dim.HIDDEN, self.model.hidden, copies)
+        return self.wide(RESIDUAL, Dim.HIDDEN, self.model.hidden, copies)
 
     def masks(self) -> Iterator[Tensor]:
         """(tokens, cells): 16-bit for fused attention, else float32; one for each cache."""
@@ -143,7 +144,7 @@ class Graph:
     def feed_extra(self, block: Stage) -> int:
         """Residual-wide buffers beside the feed-forward's own."""
         if self.backend == "gpu":
-            return 5 if self.copied else GPU_FEED_EXTRA
+            return GPU_FEED_EXTRA
         policy = self.context.policy
         extra = policy.feed_extra if self.context.flash else max(policy.feed_extra, policy.attention_extra)
         return extra + self._kept_beside(block)
@@ -176,18 +177,19 @@ class Graph:
         return Phase("feed-forward", (self.wide(name, Dim.FFN, layer.inner, copies), self.residual(extra)))
 
     def _experts(self, layer: Experts, extra: int) -> Phase:
+        """Rows of the chosen experts inside and on their way out; which of them overlap depends on their widths."""
         active, inner, hidden = layer.router.active, layer.inner, self.model.hidden
         rows = (Dim.TOKENS, self.tokens), (Dim.ACTIVE_EXPERTS, active)
-        tensors = [self.residual(extra)]
         outputs = tensor("expert outputs", FLOAT32, *rows, (Dim.HIDDEN, hidden))
-        if active * inner <= hidden:
-            tensors.append(outputs)
+        inside = tensor("expert gate, up and product", FLOAT32, *rows, (Dim.FFN, inner))
+        wide = inside.times(Dim.COPIES, 3 if layer.gated else 1)
+        if self.backend == "gpu":
+            largest = max((wide,), (inside, outputs), key=total_bytes)
+        elif active * inner <= hidden:
+            largest = (outputs,)
         else:
-            inside = tensor("expert gate, up and product", FLOAT32, *rows, (Dim.FFN, inner))
-            tensors.append(inside.times(Dim.COPIES, 3 if layer.gated else 1))
-            if 2 * inner < hidden:
-                tensors.append(outputs)
-        return Phase("experts", tuple(tensors))
+            largest = (wide, outputs) if 2 * inner < hidden else (wide,)
+        return Phase("experts", (*largest, self.residual(extra)))
 
     def mixing(self, layer: object, block: Stage) -> Iterator[Phase]:
         """The phase of a block's attention or recurrence."""
