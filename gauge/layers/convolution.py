@@ -111,8 +111,7 @@ class Convolution:
             return (ceil_div(size, self.stride) - 1) * self.stride + self.kernel
 
         shape = tuple(
-            e._replace(size=max(e.size, wide(e.size)), whole=max(e.whole, wide(e.whole))) if e.dim in SPACE else e
-            for e in x.dims
+            e._replace(size=max(e.size, wide(e.size)), whole=max(e.whole, wide(e.whole))) if e.dim in SPACE else e for e in x.dims
         )
         return tape.op("pad", (x,), shape, x.format, label="padded input")
 

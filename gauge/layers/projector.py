@@ -89,6 +89,4 @@ def linear(name: str, inputs: int, outputs: int, bias: bool = True) -> Linear:
 
 def held(*named: tuple[str, tuple[int, ...]]) -> Held:
     """Weights by name and shape."""
-    return Held(
-        tuple(Tensor(name, dims(*((Dim.HIDDEN, n) for n in shape)), BFLOAT16, role="projector") for name, shape in named)
-    )
+    return Held(tuple(Tensor(name, dims(*((Dim.HIDDEN, n) for n in shape)), BFLOAT16, role="projector") for name, shape in named))

@@ -33,9 +33,7 @@ class SoundEmbeddings:
     @property
     def convolutions(self) -> tuple[Convolution, Convolution]:
         """(hidden, bands, 3) and, halving the frames, (hidden, hidden, 3)."""
-        first = Convolution(
-            name="conv1", inputs=self.bands, outputs=self.hidden, kernel=KERNEL, padding=1, bias=True, axes=1
-        )
+        first = Convolution(name="conv1", inputs=self.bands, outputs=self.hidden, kernel=KERNEL, padding=1, bias=True, axes=1)
         second = Convolution(
             name="conv2",
             inputs=self.hidden,

@@ -46,9 +46,7 @@ def joined(config: Config, text: Model, part: Part | None, *projector: Step, ext
         notes = (f"The vision tower {shown(kind)} is not known: only the language model is counted.",)
     else:
         towers = (with_tail(part, *projector),)
-    return text.edited(
-        family=config.text("model_type"), parts=(*towers, *extra, *text.parts), notes=(*text.notes, *notes)
-    )
+    return text.edited(family=config.text("model_type"), parts=(*towers, *extra, *text.parts), notes=(*text.notes, *notes))
 
 
 def with_tail(part: Part, *steps: Step) -> Part:

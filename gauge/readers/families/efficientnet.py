@@ -60,9 +60,7 @@ def read(config: Config) -> Model:
 
 
 def _rounded(config: Config, value: int) -> int:
-    return divisible(
-        value * config.number("width_coefficient", default=2.0), config.integer("depth_divisor", default=8)
-    )
+    return divisible(value * config.number("width_coefficient", default=2.0), config.integer("depth_divisor", default=8))
 
 
 def _brick(name: str, inputs: int, outputs: int, activation: str, **shape: object) -> ConvNorm:

@@ -30,6 +30,4 @@ def read(config: Config) -> Model:
         ("multimodal_embedder", (hidden, hidden)),
         ("embed_audio", (hidden, SOUND_WIDTH)),
     )
-    return text.edited(
-        family=config.text("model_type"), parts=(standing_by("image and sound embedders", *weights), *text.parts)
-    )
+    return text.edited(family=config.text("model_type"), parts=(standing_by("image and sound embedders", *weights), *text.parts))

@@ -13,7 +13,8 @@ from gauge.readers.vision_language import joined, text_model, vision_part, visio
 
 def read(config: Config) -> Model:
     """A LLaVA model from its config."""
-    return joined(config, text := text_model(config), vision_part(config, "clip_vision_model"), *projector(config, text))
+    text = text_model(config)
+    return joined(config, text, vision_part(config, "clip_vision_model"), *projector(config, text))
 
 
 def projector(config: Config, text: Model) -> tuple[Step, ...]:

@@ -18,7 +18,7 @@ FIRST = 32
 def read(config: Config) -> Model:
     """A MobileNet v1 from its config."""
     factor = config.number("depth_multiplier", default=1.0)
-    least = config.integer("min_depth", default=8)
+    least: int = config.integer("min_depth", default=8)
     activation = config.text("hidden_act", default="relu6")
     same = config.flag("tf_padding", default=True)
     channels = config.integer("num_channels", default=3)
@@ -38,6 +38,4 @@ def read(config: Config) -> Model:
         stages.append(Chain((deep, point), "separable block"))
         inputs = outputs
     dropout = config.number("classifier_dropout_prob", default=0.999)
-    return classifier(
-        config, Pictures((stem,), channels), (*stages, Chain((Pool("mean"),), "pooling")), inputs, dropout
-    )
+    return classifier(config, Pictures((stem,), channels), (*stages, Chain((Pool("mean"),), "pooling")), inputs, dropout)

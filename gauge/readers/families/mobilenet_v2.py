@@ -51,9 +51,7 @@ def divisible(value: float, divisor: int = 8, least: int | None = None) -> int:
 
 
 def _scaled(config: Config, value: float) -> int:
-    return divisible(
-        round(value), config.integer("depth_divisible_by", default=8), config.integer("min_depth", default=8)
-    )
+    return divisible(round(value), config.integer("depth_divisible_by", default=8), config.integer("min_depth", default=8))
 
 
 def _inverted(config: Config, brick: Brick, inputs: int, outputs: int, stride: int) -> Branch:

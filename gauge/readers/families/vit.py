@@ -55,9 +55,7 @@ def read(config: Config) -> Model:
 def classifier(config: Config, width: int) -> Head:
     """A linear map from the first token to the classes."""
     labels = config.integer("num_labels", default=len(config.inner("id2label").keys) or 2)
-    return Head(
-        hidden=width, outputs=labels, bias=True, upcast=False, per_sequence=True, over=Dim.LABELS, name="classifier"
-    )
+    return Head(hidden=width, outputs=labels, bias=True, upcast=False, per_sequence=True, over=Dim.LABELS, name="classifier")
 
 
 def block(config: Config, hidden: int, dropout: float) -> Block:

@@ -77,9 +77,7 @@ def _after(which: str, hidden: int, kind: Kind, post_norms: bool, scale: int) ->
     return LayerScale(f"scale{which}", scale) if scale else None
 
 
-def tower_part(
-    entry: Entry, blocks: Iterable[Stage], side: int, norm: Norm | None = None, tail: tuple[Step, ...] = ()
-) -> Part:
+def tower_part(entry: Entry, blocks: Iterable[Stage], side: int, norm: Norm | None = None, tail: tuple[Step, ...] = ()) -> Part:
     """An optional part: it runs when the request has an image. `tail` are the tower's own steps behind its blocks."""
     behind: tuple[Step, ...] = ((norm,) if norm else ()) + tail
     stages = (*blocks, *((Chain((Projector(behind),), "tower output"),) if behind else ()))

@@ -5,6 +5,7 @@ Source: transformers 5.23 models/clip/modeling_clip.py, models/siglip/modeling_s
 
 from __future__ import annotations
 
+from gauge.layers.block import Block
 from gauge.layers.patches import PatchEmbeddings, patches_of
 from gauge.layers.projector import held
 from gauge.model import Part
@@ -74,7 +75,7 @@ def _patch(config: Config, default: int) -> int:
     return config.side("patch_size", default)
 
 
-def _block(config: Config, hidden: int, activation: str):  # type: ignore[no-untyped-def]
+def _block(config: Config, hidden: int, activation: str) -> Block:
     return encoder_block(
         hidden=hidden,
         heads=config.integer("num_attention_heads", default=12),

@@ -6,7 +6,6 @@ Source: transformers 5.23 models/gemma4/modeling_gemma4.py, models/gemma3n/model
 from __future__ import annotations
 
 from gauge.layers.patches import PatchEmbeddings
-from gauge.layers.projector import held
 from gauge.model import Part
 from gauge.readers.config import Config
 from gauge.readers.towers.block import encoder_block, tower_part

@@ -5,12 +5,11 @@ Source: transformers 5.23 models/kimi_k25; the model files of moonshotai/Kimi-VL
 
 from __future__ import annotations
 
-from gauge.layers.norm import Kind
+from gauge.layers.norm import Kind, Norm
 from gauge.layers.patches import PatchEmbeddings
 from gauge.model import Part
 from gauge.readers.config import Config
 from gauge.readers.towers.block import encoder_block, tower_part
-from gauge.layers.norm import Norm
 
 SIDE = 448
 
@@ -43,6 +42,4 @@ def moonvit(config: Config) -> Part:
         positions=rows,
     )
     last = Norm("final_layernorm", hidden, norm, bias=norm == "layer")
-    return tower_part(
-        entry, (block,) * config.integer("vt_num_hidden_layers", "num_hidden_layers", default=27), SIDE, last
-    )
+    return tower_part(entry, (block,) * config.integer("vt_num_hidden_layers", "num_hidden_layers", default=27), SIDE, last)

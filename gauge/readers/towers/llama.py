@@ -6,6 +6,7 @@ Source: transformers 5.23 models/mllama/modeling_mllama.py, models/llama4/modeli
 from __future__ import annotations
 
 from gauge.formats import BFLOAT16
+from gauge.layers.block import Block
 from gauge.layers.patches import PatchEmbeddings, patches_of
 from gauge.layers.projector import Activate, Merge, Step, linear
 from gauge.model import Part
@@ -45,7 +46,7 @@ def mllama(config: Config) -> Part:
     )
     activation = config.text("hidden_act", default="gelu")
 
-    def block(scale: int):  # type: ignore[no-untyped-def]
+    def block(scale: int) -> Block:
         return encoder_block(
             hidden=hidden, heads=heads, inner=inner, bias=False, out_bias=False, activation=activation, scale=scale
         )

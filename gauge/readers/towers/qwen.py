@@ -49,9 +49,7 @@ def qwen2(config: Config) -> Part:
         Activate("gelu"),
         linear("merger.mlp.2", hidden * merge, out),
     )
-    return tower_part(
-        _entry(config, hidden, bias=False), (block,) * config.integer("depth", default=32), SIDE, None, tail
-    )
+    return tower_part(_entry(config, hidden, bias=False), (block,) * config.integer("depth", default=32), SIDE, None, tail)
 
 
 def qwen2_5(config: Config) -> Part:
@@ -75,9 +73,7 @@ def qwen2_5(config: Config) -> Part:
         Activate("gelu"),
         linear("merger.mlp.2", hidden * merge, out),
     )
-    return tower_part(
-        _entry(config, hidden, bias=False), (block,) * config.integer("depth", default=32), SIDE, None, tail
-    )
+    return tower_part(_entry(config, hidden, bias=False), (block,) * config.integer("depth", default=32), SIDE, None, tail)
 
 
 def qwen3(config: Config) -> Part:

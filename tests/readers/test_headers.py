@@ -1,0 +1,189 @@
+"""GGUF and safetensors headers: what is read, how little is read, and that no spoiled header does harm."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import importlib.util
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gauge.api import answer_to
+from gauge.errors import RequestError
+from gauge.readers import files, gguf, safetensors
+
+_spec = importlib.util.spec_from_file_location("headers", Path(__file__).with_name("headers.py"))
+assert _spec and _spec.loader
+headers = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(headers)
+
+MEBIBYTE = 1 << 20
+
+
+def test_a_gguf_header_gives_types_architecture_and_file_type() -> None:
+    data = headers.llama()
+    found = gguf.header(headers.Counting(data), len(data))
+    changes, told = gguf.fields(found)
+    assert changes["quantization"] == "Q8_0"
+    assert changes["gguf_types"]["F32"] == 5 * 64
+    assert changes["config"]["num_key_value_heads"] == 2
+    assert changes["config"]["vocab_size"] == 128
+    assert changes["config"]["tie_word_embeddings"] is True
+    assert "parameters" in told
+    answer = answer_to({"config": changes["config"]})
+    assert answer["model"]["parameters"] == found.elements
+
+
+def test_an_output_matrix_makes_the_head_untied() -> None:
+    data = headers.llama(tied=False)
+    changes, _ = gguf.fields(gguf.header(headers.Counting(data), len(data)))
+    assert changes["config"]["tie_word_embeddings"] is False
+
+
+def test_only_the_header_of_a_huge_file_is_read() -> None:
+    data = headers.llama(hidden=1024, layers=4, inner=4096, vocab=2048)
+    file = headers.Counting(data)
+    found = gguf.header(file, len(data))
+    assert file.taken < 200_000 < found.bytes
+
+
+def test_long_arrays_are_passed_over() -> None:
+    data = headers.llama(tokens=20_000)
+    file = headers.Counting(data)
+    found = gguf.header(file, len(data))
+    assert found.pairs["tokenizer.ggml.tokens"] == 20_000
+    assert isinstance(found.pairs["tokenizer.ggml.tokens"], gguf.Length)
+
+
+def test_a_tied_head_stored_twice_is_said() -> None:
+    config = {
+        "model_type": "llama",
+        "hidden_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "intermediate_size": 128,
+        "vocab_size": 100,
+        "tie_word_embeddings": True,
+    }
+    shapes = {"embed": (100, 64), "head": (100, 64), "attention": (4 * 64, 64), "mlp": (3 * 128, 64), "norms": (3, 64)}
+    data = headers.safetensors({name: ("BF16", shape) for name, shape in shapes.items()})
+    found = safetensors.header(headers.Counting(data), len(data))
+    assert found.types == {"BF16": found.elements}
+    changes, told = safetensors.fields(found, config)
+    assert changes["dtype"] == "bfloat16"
+    assert "second time" in told
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (lambda d: b"GGML" + d[4:], "GGUF"),
+        (lambda d: d[:4] + struct.pack("<I", 1) + d[8:], "version"),
+        (lambda d: d[:4] + struct.pack(">I", 3) + d[8:], "big-endian"),
+        (lambda d: d[:8] + struct.pack("<Q", 1 << 60) + d[16:], "claims"),
+        (lambda d: d[:16] + struct.pack("<Q", 1 << 60) + d[24:], "claims"),
+        (lambda d: d[:24] + struct.pack("<Q", 1 << 62) + d[32:], "claims"),
+        (lambda d: d[:300], "ends before"),
+        (lambda d: b"", "ends before"),
+        (lambda d: d[:-64], "need"),
+    ],
+)
+def test_spoiled_gguf_headers_are_errors_that_say_why(spoil: Any, word: str) -> None:
+    data = spoil(headers.llama())
+    with pytest.raises(RequestError, match=word):
+        gguf.header(headers.Counting(data), len(data))
+
+
+def test_overlapping_tensors_are_refused() -> None:
+    rows = [("a", (64,), 0), ("b", (64,), 0)]
+    data = bytearray(headers.gguf({"general.architecture": "llama"}, rows))
+    at = bytes(data).rindex(struct.pack("<Q", 256))
+    data[at : at + 8] = struct.pack("<Q", 32)
+    with pytest.raises(RequestError, match="inside another"):
+        gguf.header(headers.Counting(bytes(data)), len(data))
+
+
+def test_spoiled_safetensors_headers_are_errors() -> None:
+    data = headers.safetensors({"a": ("F32", (4, 4)), "b": ("F32", (4,))})
+    for spoiled in (b"", data[:20], b"\xff" * 8 + data[8:], data.replace(b"F32", b"F99"), data.replace(b"[4, 4]", b"[4, 5]")):
+        with pytest.raises(RequestError):
+            safetensors.header(headers.Counting(spoiled), len(spoiled))
+
+
+SMALL = headers.llama(tokens=20)
+TENSORS = headers.safetensors({"a": ("BF16", (8, 8)), "b": ("F32", (3,)), "c": ("I32", (2, 2, 2))})
+
+
+@st.composite
+def spoiled(draw: st.DrawFn, data: bytes) -> bytes:
+    """The file with some bytes changed, some cut out, and possibly truncated."""
+    found = bytearray(data)
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(found)))
+        kind = draw(st.sampled_from(["byte", "length", "cut", "end"]))
+        if kind == "byte" and at < len(found):
+            found[at] = draw(st.integers(0, 255))
+        elif kind == "length":
+            found[at : at + 8] = struct.pack("<Q", draw(st.integers(0, 2**64 - 1)))
+        elif kind == "cut":
+            del found[at : at + draw(st.integers(0, 64))]
+        else:
+            del found[at:]
+    return bytes(found)
+
+
+@settings(max_examples=400, deadline=None)
+@given(spoiled(SMALL), st.booleans())
+@example(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 0) + struct.pack("<IIQ", 9, 8, 2**63), True)
+def test_a_spoiled_gguf_header_is_read_or_refused(data: bytes, sized: bool) -> None:
+    file = headers.Counting(data)
+    with contextlib.suppress(RequestError):
+        gguf.fields(gguf.header(file, len(data) if sized else None))
+    assert file.taken <= MEBIBYTE
+
+
+@settings(max_examples=400, deadline=None)
+@given(spoiled(TENSORS), st.booleans())
+def test_a_spoiled_safetensors_header_is_read_or_refused(data: bytes, sized: bool) -> None:
+    file = headers.Counting(data)
+    with contextlib.suppress(RequestError):
+        safetensors.fields(safetensors.header(file, len(data) if sized else None))
+    assert file.taken <= MEBIBYTE
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(["x.gguf", "x.safetensors", "config.json", "x"]))
+def test_any_bytes_get_an_answer(data: bytes, name: str) -> None:
+    slices = [{"offset": 0, "data": base64.b64encode(data).decode()}]
+    found = json.loads(files.inspect(json.dumps({"name": name, "size": len(data), "slices": slices})))
+    assert found["message"] or found["want"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)))
+def test_any_question_gets_an_answer(question: Any) -> None:
+    asked = {"name": "x.gguf", "size": question, "slices": question, "config": question}
+    assert json.loads(files.inspect(json.dumps(asked)))
+    assert json.loads(files.inspect(json.dumps(question)))
+
+
+@pytest.mark.parametrize("name", ["model.gguf", "model.safetensors", "config.json"])
+def test_the_page_hands_over_slices_until_nothing_more_is_wanted(name: str) -> None:
+    config = json.dumps({"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100, "n_positions": 64})
+    data = {"gguf": headers.llama(tokens=30_000), "tensors": TENSORS, "json": config.encode()}[
+        name.rpartition(".")[2].replace("safe", "")
+    ]
+    slices: list[dict[str, Any]] = []
+    for _ in range(20):
+        found = json.loads(files.inspect(json.dumps({"name": name, "size": len(data), "slices": slices})))
+        if "want" not in found:
+            break
+        start, count = found["want"]["offset"], found["want"]["size"]
+        slices.append({"offset": start, "data": base64.b64encode(data[start : start + count]).decode()})
+    assert found["changes"], found
