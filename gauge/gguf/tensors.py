@@ -59,6 +59,8 @@ NAMES = {
 }
 ALWAYS_FLOAT = frozenset({"norm", "router", "ssm_conv", "conv_filter", "position_embedding", "type_embedding", "relative_bias"})
 ENCODER_ONLY = frozenset({"bert", "roberta", "xlm-roberta", "nomic_bert", "modernbert", "distilbert"})
+OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta"})
+PADDING_ROWS = 2
 FUSED_GATES = frozenset({"phi3", "glm", "glm4", "chatglm"})
 JOINED_ATTENTION = frozenset({"nomic_bert"})
 TEXT_PARTS = ("tokens", "source", "target")
@@ -118,11 +120,19 @@ def _outside(model: Model, parts: Iterable[Part]) -> Iterator[Stored]:
     for part in parts:
         for one in part.outer():
             if not (encoder and one.role.startswith("pooler")):
-                yield _named(one)
+                yield _named(_without_padding(one, model.family))
     if model.head and not encoder:
         for one in model.head.weights():
             yield _named(one)
     yield from _rotary_factors(model)
+
+
+def _without_padding(one: Tensor, family: str) -> Tensor:
+    """RoBERTa's tables of positions begin with two unused rows, which the converter cuts off."""
+    if one.role != "position_embedding" or family not in OFFSET_POSITIONS:
+        return one
+    rows = max(one.dims[0].size - PADDING_ROWS, 1)
+    return replace(one, dims=(extent(one.dims[0].dim, rows), *one.dims[1:]))
 
 
 def _rotary_factors(model: Model) -> Iterator[Stored]:

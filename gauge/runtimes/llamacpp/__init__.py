@@ -35,6 +35,8 @@ from gauge.runtimes.llamacpp.placement import (
 
 MOMENTS = (("load", "model loaded"), ("serve", "context made, ready to serve"))
 CACHE_TYPES = ("float32", "float16", "bfloat16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+NOT_TEXT = frozenset({"whisper", "clip", "siglip"})
+UNKNOWN_TO_IT = frozenset({"opt", "gpt_neo", "openai-gpt", "deberta-v2", "mpnet", "rwkv"})
 WHY_COMPUTE = "One scratch buffer for the worst graph of one micro-batch; its largest phase is {}."
 COMPUTE_SOURCE = "ggml-org/llama.cpp src/llama-graph.cpp; compute buffer sizes printed by builds b5353 to b11549"
 WHY_OUTPUT = "Logits that the server hands to samplers, a row a slot; it grows when a batch asks for more."
@@ -155,7 +157,7 @@ def checked(case: Case) -> None:
 
 def _check_model(model: Model) -> None:
     text = any(p.sequence in ("tokens", "target") for p in model.parts) and model.vocab > 0
-    if not text:
+    if not text or model.family in NOT_TEXT:
         raise RequestError("model", "llama.cpp runs language models", "choose a language model, or another runtime")
 
 
@@ -199,6 +201,8 @@ def _check_cache(case: Case) -> None:
 
 def _remarks(case: Case) -> Iterator[str]:
     plan = case.plan
+    if case.model.family in UNKNOWN_TO_IT:
+        yield f"llama.cpp does not read {case.model.family} models; this is what one of their shapes would take."
     if file_type_of(plan).startswith("IQ") and not plan.gguf_types:
         yield "Types are those chosen without an importance matrix; files made with one differ by a few tensors."
     experts = {layer.experts for b in case.model.decoder.blocks for layer in b.layers if isinstance(layer, Experts)}

@@ -31,12 +31,12 @@ Backend = Literal["cpu", "gpu"]
 INT64 = FORMATS["int64"]
 INT32 = FORMATS["int32"]
 SMALL_INPUTS = 10  # numbers a token: ids, positions, sequence and output indices
-GPU_FEED_EXTRA = 3
-GPU_ATTENTION_EXTRA = 5
-GPU_LOGITS_EXTRA = 2
+GPU_FEED_EXTRA = 3  # Qwen3.x 27B with few outputs: 132 MiB at 512 tokens, CUDA, 2026
+GPU_ATTENTION_EXTRA = 4  # Llama 3 70B and Phi-3-mini without flash attention, CUDA, 2024 and 2025
+GPU_LOGITS_EXTRA = 2  # Qwen3 32B and 235B, CUDA, 2025
 PIPELINE_COPIES = 4
 RESIDUAL = "residual-wide buffers"
-RELATIVE_EXTRA = 10  # residual-wide buffers of T5's decoder
+RELATIVE_EXTRA = 8  # residual-wide buffers of T5's decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +218,11 @@ class Graph:
             if spread[2]:
                 parts.append(self._heads("keys and values", layer.kv_heads, layer.head, spread[2], Dim.KV_HEADS))
             return Phase("attention", tuple(parts))
+        beside = int(_shares_norm(block) and not layer.fused)
         if self.backend == "gpu":
-            return Phase("attention", (self._scores(layer.heads), self.residual(GPU_ATTENTION_EXTRA)))
-        extra = self.context.policy.attention_extra + (_shares_norm(block) and not layer.fused)
+            projected = self._heads("keys and values", layer.kv_heads, layer.head, 2, Dim.KV_HEADS)
+            return Phase("attention", (self._scores(layer.heads), projected, self.residual(GPU_ATTENTION_EXTRA + beside)))
+        extra = self.context.policy.attention_extra + beside
         parts = [self._scores(layer.heads), self.residual(extra)]
         copies = self._query_copies(layer, queries)
         if copies:
@@ -245,9 +247,13 @@ class Graph:
         return tensor(name, FLOAT32, *shape).times(Dim.COPIES, copies)
 
     def _biased(self, layer: Attention) -> Phase:
-        """Position bias, scores and their sum, and the bucket of each pair."""
+        """Position bias, scores and their sum, the bucket of each pair; values turned, where they lie as for flash."""
         buckets = self.wide("position buckets", Dim.CELLS, self.cells, 1, INT32)
-        return Phase("attention", (self._scores(layer.heads).times(Dim.COPIES, 3), buckets, self.residual(RELATIVE_EXTRA)))
+        parts = [self._scores(layer.heads).times(Dim.COPIES, 3), buckets, self.residual(RELATIVE_EXTRA)]
+        if self.context.flash and not self.quantized:
+            heads = (Dim.KV_HEADS, layer.kv_heads), (Dim.HEAD, layer.values_head)
+            parts.append(tensor("values, transposed", FLOAT16, (Dim.CELLS, self.cells), *heads))
+        return Phase("attention", tuple(parts))
 
     def _latent(self, layer: LatentAttention) -> Phase:
         """Queries taken to the latent's width and back; before latent caches, full heads of keys and values."""
