@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gauge.formats import BFLOAT16
+from gauge.formats import BFLOAT16, BOOL, FLOAT32
 from gauge.layers.attention_kernels import Kernel, Scores, attend, pick, repeat_heads
 from gauge.layers.linear import Linear, Shape
 from gauge.layers.norm import Kind, Norm
@@ -34,7 +34,8 @@ class Attention:
     layer's cache. `value_from_key`: the key projection serves for the values too. `heads_first`: queries are scaled by
     an operator of their own, and queries, keys and values copied into heads-first order (Whisper); `scales_queries`
     and `copies_heads` are either alone (OPT, BLOOM). `alibi`: a slope a head is added to the scores. `broadcasts`: keys
-    and values are copied to all heads before attention (Falcon 40B).
+    and values are copied to all heads before attention (Falcon 40B). `mask_buffer` and `rotary_buffer` are the
+    positions for which each layer holds its own causal mask or table of sines.
     """
 
     hidden: int
@@ -80,6 +81,8 @@ class Attention:
     scales_queries: bool = False
     alibi: bool = False
     broadcasts: bool = False
+    mask_buffer: int = 0
+    rotary_buffer: int = 0
     caches: bool = True
     names: tuple[str, str, str, str] = ("q_proj", "k_proj", "v_proj", "o_proj")
     gate_name: str = "g_proj"
@@ -168,6 +171,15 @@ class Attention:
     def _relative_table(self) -> Tensor:
         shape = dims((Dim.POSITIONS, self.relative_buckets), (Dim.HEADS, self.heads))
         return Tensor("relative_attention_bias.weight", shape, BFLOAT16, role="relative_bias")
+
+    def buffers(self) -> Iterator[Tensor]:
+        """Tables that the layer holds beside its weights: a one-byte mask, sines and cosines in float32."""
+        if self.mask_buffer:
+            square = dims((Dim.POSITIONS, self.mask_buffer), (Dim.KEY_TOKENS, self.mask_buffer))
+            yield Tensor("causal mask", square, BOOL, trainable=False, role="buffer")
+        if self.rotary_buffer:
+            table = dims((Dim.POSITIONS, self.rotary_buffer), (Dim.HEAD, self.rotary))
+            yield Tensor("rotary table", table, FLOAT32, trainable=False, role="buffer")
 
     # ---------------------------------------------------------------- state
     def state(self, sequence: Sequence) -> Iterator[Tensor]:

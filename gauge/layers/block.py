@@ -94,6 +94,13 @@ class Block:
             if keep is not None:
                 yield from keep(sequence)
 
+    def buffers(self) -> Iterator[Tensor]:
+        """Tables that its layers hold beside their weights."""
+        for layer in self.layers:
+            hold = getattr(layer, "buffers", None)
+            if hold is not None:
+                yield from hold()
+
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, in order; those inside a layer that combines several stand for it."""

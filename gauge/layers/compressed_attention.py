@@ -150,6 +150,4 @@ class CompressedAttention:
         weight = tape.weight(self.out_down.weight)
         shape = (*grouped.dims[:-1], *dims((Dim.RANK, self.out_rank)))
         saves = [grouped.storage] if weight.trainable else []
-        return tape.op(
-            "bmm", (grouped,), shape, tape.how.compute, label="output latent", saves=saves, weights=(weight,)
-        )
+        return tape.op("bmm", (grouped,), shape, tape.how.compute, label="output latent", saves=saves, weights=(weight,))

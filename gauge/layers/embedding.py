@@ -52,7 +52,7 @@ class Embedding:
 class Embeddings:
     """The sum of token, position and type vectors, then norm, projection and dropout, as far as a family has them.
 
-    `shared`: the tables belong to an earlier part and are only used here. `scaled`: token vectors are multiplied by a
+    `shared`: the tables belong to an earlier part and are only used here; `borrowed`: the first so many do. `scaled`: token vectors are multiplied by a
     constant. `project` maps token vectors of another width to the residual stream's.
     """
 
@@ -60,12 +60,13 @@ class Embeddings:
     norm: Norm | None = None
     dropout: float = 0.0
     shared: bool = False
+    borrowed: int = 0
     scaled: bool = False
     project: Linear | None = None
 
     def weights(self) -> Iterator[Tensor]:
         """All tables that are its own, and the norm."""
-        for table in () if self.shared else self.tables:
+        for table in () if self.shared else self.tables[self.borrowed :]:
             yield from table.weights()
         if self.project:
             yield from self.project.weights()

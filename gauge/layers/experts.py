@@ -91,9 +91,7 @@ class Router:
         """Divided in place by their sum: autograd keeps a copy of what it overwrites."""
         total = tape.reduce("sum", weights, rows, "sum of expert weights")
         kept = tape.allocate("expert weights before division", weights.dims, weights.format)
-        return tape.op(
-            "div", (weights, total), weights.dims, weights.format, label="expert weights", saves=(kept, total.storage)
-        )
+        return tape.op("div", (weights, total), weights.dims, weights.format, label="expert weights", saves=(kept, total.storage))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +100,8 @@ class Experts:
 
     `shared` is the MLP that every token passes through, `shared_gate` scales it by a sigmoid of one number a token.
     `latent` is the narrower width that routed experts work in, between a projection down and one up, with
-    `latent_norm` before the way up. `beside` is a further dense MLP in parallel with its own residual norm (Arctic).
+    `latent_norm` before the way up. `spare` is a further group with its own router that these tokens do not visit
+    (experts for pictures). `scale`: a trained factor an expert.
     """
 
     hidden: int
@@ -117,6 +116,7 @@ class Experts:
     latent_norm: bool = False
     latent_names: tuple[str, str] = ("fc1_latent_proj", "fc2_latent_proj")
     scale: bool = False
+    spare: Experts | None = None
     names: tuple[str, str, str] = ("experts.gate_proj", "experts.up_proj", "experts.down_proj")
 
     # ---------------------------------------------------------------- weights
@@ -198,6 +198,8 @@ class Experts:
         """Router, routed experts, shared expert."""
         yield from self._always()
         yield from self.routed()
+        if self.spare:
+            yield from self.spare.weights()
 
     @property
     def active_elements(self) -> int:

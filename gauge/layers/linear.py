@@ -103,3 +103,18 @@ class Linear:
         )
         scaled = tape.op("mul", (outer,), y.dims, outer.format, label="scaled adapter output")
         return tape.cast(tape.add(y, scaled, label="adapted output"), y.format)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearLayer:
+    """One affine map as a layer of its own."""
+
+    map: Linear
+
+    def weights(self) -> Iterator[Tensor]:
+        """The map's."""
+        return self.map.weights()
+
+    def forward(self, tape: Tape, x: Value) -> Value:
+        """The map."""
+        return self.map(tape, x)

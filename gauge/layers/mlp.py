@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gauge import kernels
+from gauge.formats import BFLOAT16
 from gauge.layers.linear import Linear
 from gauge.tape import Tape, Value, dims
 from gauge.tensor import Dim, Tensor
@@ -15,7 +16,8 @@ from gauge.tensor import Dim, Tensor
 class MLP:
     """hidden → inner → hidden. `gated`: activation(gate) × up; `fused`: gate and up are one matrix (Phi-3).
 
-    `names` are the checkpoint's names of gate, up and down.
+    `names` are the checkpoint's names of gate, up and down. `activation_numbers` counts trained scalars of the
+    nonlinearity (xIELU).
     """
 
     hidden: int
@@ -29,13 +31,12 @@ class MLP:
     inner_dropout: float = 0.0
     names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
     prefix: str = "mlp"
+    activation_numbers: int = 0
 
     @property
     def gate(self) -> Linear:
         """(MLP size, hidden)."""
-        return Linear(
-            self.names[0], f"{self.prefix}_gate", ((Dim.FFN, self.inner),), ((Dim.HIDDEN, self.hidden),), self.bias
-        )
+        return Linear(self.names[0], f"{self.prefix}_gate", ((Dim.FFN, self.inner),), ((Dim.HIDDEN, self.hidden),), self.bias)
 
     @property
     def up(self) -> Linear:
@@ -47,9 +48,7 @@ class MLP:
     def down(self) -> Linear:
         """(hidden, MLP size)."""
         bias = self.bias if self.out_bias is None else self.out_bias
-        return Linear(
-            self.names[2], f"{self.prefix}_down", ((Dim.HIDDEN, self.hidden),), ((Dim.FFN, self.inner),), bias
-        )
+        return Linear(self.names[2], f"{self.prefix}_down", ((Dim.HIDDEN, self.hidden),), ((Dim.FFN, self.inner),), bias)
 
     def weights(self) -> Iterator[Tensor]:
         """Gate, up and down."""
@@ -57,6 +56,9 @@ class MLP:
             yield from self.gate.weights()
         yield from self.up.weights()
         yield from self.down.weights()
+        if self.activation_numbers:
+            numbers = dims((Dim.COPIES, self.activation_numbers))
+            yield Tensor("act_fn.alpha", numbers, BFLOAT16, role="mlp_activation")
 
     def forward(self, tape: Tape, x: Value) -> Value:
         """Through the nonlinearity and back to the residual width."""

@@ -32,10 +32,7 @@ def _pairs(tape: Tape, part: Value, table: tuple[Value, Value]) -> Value:
     """Neighbouring pairs: x × cos + turned × sin, with tables that each layer repeats for itself."""
     size = part.dims[-1].size
     rows = tuple(e for e in part.dims if e.dim in (Dim.BATCH, Dim.TOKENS))
-    own = [
-        tape.op("repeat", (t,), (*rows, *dims((Dim.HEAD, size))), part.format, label=f"{t.name}, repeated")
-        for t in table
-    ]
+    own = [tape.op("repeat", (t,), (*rows, *dims((Dim.HEAD, size))), part.format, label=f"{t.name}, repeated") for t in table]
     with tape.hold(part):
         left = tape.mul(part, own[0], label="pairs × cos")
         turned = tape.op("stack", (part,), part.dims, part.format, label="pairs, turned")

@@ -49,9 +49,7 @@ class ShortFilter:
     def __call__(self, tape: Tape, x: Value, shape: Dims) -> Value:
         """Filter and activate: keeps its input."""
         weights = tuple(tape.weight(w) for w in self.weights())
-        return tape.op(
-            "causal_conv1d", (x,), shape, x.format, label="short convolution", saves=(x.storage,), weights=weights
-        )
+        return tape.op("causal_conv1d", (x,), shape, x.format, label="short convolution", saves=(x.storage,), weights=weights)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,9 +205,7 @@ class Mamba2:
     def state(self, sequence: Sequence) -> Iterator[Tensor]:
         """The last inputs of the convolution, and (batch, heads, head, state) in float32."""
         yield self.conv.state(sequence)
-        shape = dims(
-            (Dim.BATCH, sequence.batch), (Dim.HEADS, self.heads), (Dim.HEAD, self.head), (Dim.STATE, self.state_size)
-        )
+        shape = dims((Dim.BATCH, sequence.batch), (Dim.HEADS, self.heads), (Dim.HEAD, self.head), (Dim.STATE, self.state_size))
         yield Tensor("state", shape, FLOAT32, role="ssm_state")
 
     def forward(self, tape: Tape, x: Value) -> Value:

@@ -16,9 +16,7 @@ def layer_count(config: Config, *names: str) -> int:
     names = names or ("num_hidden_layers",)
     count: int = config.integer(*names)
     if count > MOST_LAYERS:
-        raise RequestError(
-            f"{config.path}.{names[0]}", f"{count:,} layers are too many", f"give at most {MOST_LAYERS:,}"
-        )
+        raise RequestError(f"{config.path}.{names[0]}", f"{count:,} layers are too many", f"give at most {MOST_LAYERS:,}")
     return count
 
 
@@ -28,9 +26,7 @@ def layer_types(config: Config, layers: int, default: Callable[[int], str], *nam
     if not listed:
         return [default(i) for i in range(layers)]
     if len(listed) < layers or not all(isinstance(kind, str) for kind in listed):
-        raise RequestError(
-            f"{config.path}.layer_types", f"{len(listed)} entries for {layers} layers", "list one name a layer"
-        )
+        raise RequestError(f"{config.path}.layer_types", f"{len(listed)} entries for {layers} layers", "list one name a layer")
     return listed[:layers]
 
 

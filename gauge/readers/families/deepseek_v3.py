@@ -35,9 +35,7 @@ def is_sparse(config: Config, *, first: int = 0) -> list[bool]:
     layers = layer_count(config)
     dense = config.integer("first_k_dense_replace", default=first, least=0)
     step = config.integer("moe_layer_freq", default=1) if not isinstance(config.keys.get("moe_layer_freq"), list) else 1
-    kinds = layer_types(
-        config, layers, lambda i: "sparse" if i >= dense and i % step == 0 else "dense", "mlp_layer_types"
-    )
+    kinds = layer_types(config, layers, lambda i: "sparse" if i >= dense and i % step == 0 else "dense", "mlp_layer_types")
     return [kind == "sparse" for kind in kinds]
 
 

@@ -71,9 +71,7 @@ def _block(config: Config, hidden: int, mixer: Attention, feed: MLP) -> Block:
         return Block(steps)
     norms = config.integer("num_ln_in_parallel_attn", default=2 if new else 1)
     if norms == 2:
-        return Block(
-            (Residual(mixer, pre=_norm("ln_attn", hidden)), Residual(feed, pre=_norm("ln_mlp", hidden))), parallel=True
-        )
+        return Block((Residual(mixer, pre=_norm("ln_attn", hidden)), Residual(feed, pre=_norm("ln_mlp", hidden))), parallel=True)
     return Block((Residual(mixer, pre=_norm("input_layernorm", hidden)), Residual(feed)), parallel=True)
 
 

@@ -15,9 +15,7 @@ from gauge.readers.patterns import blocks, layer_count, layer_types
 def read(config: Config) -> Model:
     """A Gemma 3 decoder from its text config."""
     every = config.integer("sliding_window_pattern", "_sliding_window_pattern", default=6)
-    kinds = layer_types(
-        config, layer_count(config), lambda i: "sliding_attention" if (i + 1) % every else "full_attention"
-    )
+    kinds = layer_types(config, layer_count(config), lambda i: "sliding_attention" if (i + 1) % every else "full_attention")
     window = config.integer("sliding_window", default=4096)
     feed = llama.mlp(config, activation=config.text("hidden_activation", default="gelu_pytorch_tanh"))
     causal = not config.flag("use_bidirectional_attention")
@@ -34,6 +32,4 @@ def read(config: Config) -> Model:
         )
         return gemma2.sandwich(config, mixer, feed)
 
-    return llama.decoder(
-        config, blocks(kinds, make), gemma.final_norm(config), tied=True, embeddings=gemma.scaled(config)
-    )
+    return llama.decoder(config, blocks(kinds, make), gemma.final_norm(config), tied=True, embeddings=gemma.scaled(config))

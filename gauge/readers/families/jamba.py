@@ -19,12 +19,8 @@ from gauge.units import ceil_div
 def read(config: Config) -> Model:
     """A Jamba decoder from its config."""
     hidden = config.integer("hidden_size")
-    attends = every(
-        config.integer("attn_layer_period", default=8), config.integer("attn_layer_offset", default=4, least=0)
-    )
-    routes = every(
-        config.integer("expert_layer_period", default=2), config.integer("expert_layer_offset", default=1, least=0)
-    )
+    attends = every(config.integer("attn_layer_period", default=8), config.integer("attn_layer_offset", default=4, least=0))
+    routes = every(config.integer("expert_layer_period", default=2), config.integer("expert_layer_offset", default=1, least=0))
     sparse = config.integer("num_experts", default=16) > 1
     kinds = [(attends(i), sparse and routes(i)) for i in range(layer_count(config))]
 

@@ -109,18 +109,22 @@ def decoder(
     norm: Norm | None = None,
     *,
     tied: bool = False,
+    bare: bool = False,
     notes: tuple[str, ...] = (),
     embeddings: Embeddings | None = None,
     embedding: str = "embed_tokens",
     extras: tuple[Layer, ...] = (),
     **head: Any,
 ) -> Model:
-    """A decoder-only model around its blocks; one whose `architectures` name no head has none."""
+    """A decoder-only model around its blocks; one whose `architectures` name no head has none.
+
+    `bare`: no norm follows the last block.
+    """
     hidden, vocab = config.integer("hidden_size"), config.integer("vocab_size")
     if not blocks:
         raise RequestError(f"{config.path}.num_hidden_layers", "there are no layers", "give at least one layer")
     entry = embeddings or Embeddings((Embedding(embedding, vocab, hidden),))
-    part = Part("decoder", blocks, entry, norm or Norm("norm", hidden), extras)
+    part = Part("decoder", blocks, entry, None if bare else norm or Norm("norm", hidden), extras)
     tied = config.flag("tie_word_embeddings", default=tied)
     return Model(
         id="",
@@ -137,7 +141,8 @@ def decoder(
 def has_head(config: Config) -> bool:
     """Whether a vocabulary head belongs to the model: a bare `...Model` architecture has none."""
     names = config.listed("architectures")
-    return not names or not (isinstance(names[0], str) and names[0].endswith("Model"))
+    name = names[0] if names and isinstance(names[0], str) else ""
+    return not name.endswith("Model") or name.endswith("LMHeadModel")
 
 
 def predictors(config: Config) -> tuple[str, ...]:

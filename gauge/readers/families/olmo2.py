@@ -24,9 +24,7 @@ def read(config: Config) -> Model:
 
     def make(kind: str) -> Block:
         slides = kind == "sliding_attention"
-        return behind(
-            config, llama.attention(config, norms="full", window=window if slides else None), llama.mlp(config)
-        )
+        return behind(config, llama.attention(config, norms="full", window=window if slides else None), llama.mlp(config))
 
     return llama.decoder(config, blocks(kinds, make))
 

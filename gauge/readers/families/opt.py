@@ -35,7 +35,8 @@ def read(config: Config) -> Model:
     return llama.decoder(
         config,
         (_block(config, hidden, before),) * layer_count(config),
-        _norm(config, "final_layer_norm", hidden) if final else Norm("none", 0, "none", affine=False),
+        _norm(config, "final_layer_norm", hidden),
+        bare=not final,
         tied=True,
         embeddings=Embeddings(tables, project=_map("project_in", width, hidden) if narrow else None),
         project=_map("project_out", hidden, width) if narrow else None,

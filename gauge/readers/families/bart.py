@@ -1,0 +1,95 @@
+"""BART: encoder and decoder with learned positions, norms behind the sums, biases everywhere.
+
+Source: transformers 5.23 models/bart/modeling_bart.py.
+"""
+
+from __future__ import annotations
+
+from gauge.layers.attention import Attention
+from gauge.layers.block import Block, Residual
+from gauge.layers.embedding import Embedding, Embeddings
+from gauge.layers.head import Head
+from gauge.layers.mlp import MLP
+from gauge.layers.norm import Norm
+from gauge.model import Model, Part
+from gauge.readers.config import Config
+from gauge.readers.families.llama import has_head
+from gauge.readers.patterns import layer_count
+from gauge.tensor import Dim
+
+SPARE_POSITIONS = 2
+
+
+def read(config: Config) -> Model:
+    """An encoder-decoder from its config; the two share the token embedding."""
+    hidden, vocab = config.integer("d_model"), config.integer("vocab_size")
+    length = config.integer("max_position_embeddings", default=1024)
+    parts = tuple(_stack(config, side, hidden, vocab, length) for side in ("encoder", "decoder"))
+    tied = config.flag("tie_word_embeddings", default=True)
+    head = Head(hidden=hidden, outputs=vocab, tied=tied, upcast=False) if has_head(config) else None
+    return Model(
+        id="",
+        family=config.text("model_type"),
+        parts=parts,
+        head=head,
+        max_length=length,
+        hidden=hidden,
+        vocab=vocab,
+    )
+
+
+def _stack(config: Config, side: str, hidden: int, vocab: int, length: int) -> Part:
+    decodes = side == "decoder"
+    tables = (
+        Embedding("shared", vocab, hidden),
+        Embedding("embed_positions", length + SPARE_POSITIONS, hidden, "position_embedding", Dim.POSITIONS),
+    )
+    entry = Embeddings(
+        tables,
+        _norm("layernorm_embedding", hidden),
+        config.number("dropout", default=0.1),
+        scaled=config.flag("scale_embedding"),
+        borrowed=1 if decodes else 0,
+    )
+    same = _block(config, side, hidden, decodes)
+    layers = layer_count(config, f"{side}_layers")
+    return Part(side, (same,) * layers, entry, None, sequence="target" if decodes else "source")
+
+
+def _block(config: Config, side: str, hidden: int, decodes: bool) -> Block:
+    heads = config.integer(f"{side}_attention_heads")
+    dropout = config.number("dropout", default=0.1)
+    own = Attention(
+        hidden=hidden,
+        heads=heads,
+        kv_heads=heads,
+        head=config.divides("d_model", f"{side}_attention_heads", hidden, heads),
+        qkv_bias=True,
+        out_bias=True,
+        causal=decodes,
+        caches=decodes,
+        softmax32=False,
+        dropout=config.number("attention_dropout", default=0.0),
+        out_dropout=dropout,
+        names=("q_proj", "k_proj", "v_proj", "out_proj"),
+    )
+    steps = [Residual(own, after=_norm("self_attn_layer_norm", hidden))]
+    if decodes:
+        cross = own.edited(cross=hidden, causal=False)
+        steps.append(Residual(cross, after=_norm("encoder_attn_layer_norm", hidden)))
+    feed = MLP(
+        hidden=hidden,
+        inner=config.integer(f"{side}_ffn_dim"),
+        gated=False,
+        bias=True,
+        dropout=dropout,
+        inner_dropout=config.number("activation_dropout", default=0.0),
+        activation=config.text("activation_function", default="gelu"),
+        names=("", "fc1", "fc2"),
+    )
+    steps.append(Residual(feed, after=_norm("final_layer_norm", hidden)))
+    return Block(tuple(steps), kind=f"{side} block")
+
+
+def _norm(name: str, hidden: int) -> Norm:
+    return Norm(name, hidden, "layer", bias=True)

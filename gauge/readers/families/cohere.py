@@ -1,0 +1,31 @@
+"""Command R: attention and MLP side by side behind one layer norm without bias; Command R7B slides a window.
+
+Source: transformers 5.23 models/cohere/modeling_cohere.py, models/cohere2/modeling_cohere2.py.
+"""
+
+from __future__ import annotations
+
+from gauge.layers.block import Block, Residual
+from gauge.layers.norm import Norm
+from gauge.model import Model
+from gauge.readers.config import Config
+from gauge.readers.families import llama
+from gauge.readers.patterns import blocks, layer_count
+
+
+def read(config: Config) -> Model:
+    """A Command R decoder from its config."""
+    return parallel(config, [None] * layer_count(config))
+
+
+def parallel(config: Config, windows: list[int | None]) -> Model:
+    """Branches side by side; each layer with its window."""
+    hidden = config.integer("hidden_size")
+    feed = llama.mlp(config, bias=False)
+    norms = "heads" if config.flag("use_qk_norm") else ""
+
+    def make(window: int | None) -> Block:
+        mixer = llama.attention(config, window=window, norms=norms, norm_kind="layer", rotary_interleaved=True)
+        return Block((Residual(mixer, pre=Norm("input_layernorm", hidden, "layer")), Residual(feed)), parallel=True)
+
+    return llama.decoder(config, blocks(windows, make), Norm("norm", hidden, "layer"), tied=True)

@@ -1,0 +1,106 @@
+"""ModernBERT: no biases, rotary positions, gated MLP, windowed layers between global ones, no first norm.
+
+Source: transformers 5.23 models/modernbert/modeling_modernbert.py.
+"""
+
+from __future__ import annotations
+
+from gauge.layers.attention import Attention
+from gauge.layers.block import Block, Residual
+from gauge.layers.embedding import Embedding, Embeddings
+from gauge.layers.head import Head
+from gauge.layers.linear import Linear
+from gauge.layers.mlp import MLP
+from gauge.layers.norm import Norm
+from gauge.model import Model, Part
+from gauge.readers.config import Config
+from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.tensor import Dim
+
+
+def read(config: Config) -> Model:
+    """An encoder from its config; the head follows `architectures`."""
+    hidden, vocab, layers = config.integer("hidden_size"), config.integer("vocab_size"), layer_count(config)
+    every = config.integer("global_attn_every_n_layers", default=3)
+    kinds = layer_types(config, layers, lambda i: "sliding_attention" if i % every else "full_attention")
+
+    def make(kind: tuple[str, bool]) -> Block:
+        first = None if kind[1] else _norm(config, "attn_norm", hidden)
+        mixer = _attention(config, hidden, kind[0] == "sliding_attention")
+        return Block((Residual(mixer, pre=first), Residual(_mlp(config, hidden), pre=_norm(config, "mlp_norm", hidden))))
+
+    table = Embedding("tok_embeddings", vocab, hidden)
+    entry = Embeddings((table,), _norm(config, "embeddings.norm", hidden), config.number("embedding_dropout", default=0.0))
+    chain = blocks([(kind, i == 0) for i, kind in enumerate(kinds)], make)
+    part = Part("encoder", chain, entry, _norm(config, "final_norm", hidden))
+    kind = str(next(iter(config.listed("architectures")), "ModernBertForMaskedLM"))
+    return Model(
+        id="",
+        family="modernbert",
+        parts=(part,),
+        head=_head(config, kind, hidden, vocab),
+        max_length=config.integer("max_position_embeddings", default=8192),
+        hidden=hidden,
+        vocab=vocab,
+    )
+
+
+def _attention(config: Config, hidden: int, slides: bool) -> Attention:
+    heads = config.integer("num_attention_heads")
+    head = config.divides("hidden_size", "num_attention_heads", hidden, heads)
+    bias = config.flag("attention_bias")
+    return Attention(
+        hidden=hidden,
+        heads=heads,
+        kv_heads=heads,
+        head=head,
+        fused=True,
+        qkv_bias=bias,
+        out_bias=bias,
+        causal=False,
+        caches=False,
+        rotary=head,
+        rotary_scope="sliding" if slides else "global",
+        window=config.integer("local_attention", default=128) if slides else None,
+        dropout=config.number("attention_dropout", default=0.0),
+        names=("Wqkv", "", "", "Wo"),
+    )
+
+
+def _mlp(config: Config, hidden: int) -> MLP:
+    return MLP(
+        hidden=hidden,
+        inner=config.integer("intermediate_size"),
+        fused=True,
+        bias=config.flag("mlp_bias"),
+        activation=config.text("hidden_activation", default="gelu"),
+        inner_dropout=config.number("mlp_dropout", default=0.0),
+        names=("", "Wi", "Wo"),
+    )
+
+
+def _head(config: Config, kind: str, hidden: int, vocab: int) -> Head | None:
+    if kind == "ModernBertModel":
+        return None
+    square = ((Dim.HIDDEN, hidden),)
+    dense = Linear("head.dense", "head_transform", square, square, config.flag("classifier_bias"), False)
+    transform = (dense, config.text("classifier_activation", default="gelu"), _norm(config, "head.norm", hidden))
+    if kind.endswith("ForSequenceClassification"):
+        labels = config.integer("num_labels", default=2)
+        return Head(
+            hidden=hidden,
+            outputs=labels,
+            bias=True,
+            upcast=False,
+            transform=transform,
+            per_sequence=True,
+            over=Dim.LABELS,
+            name="classifier",
+        )
+    tied = config.flag("tie_word_embeddings", default=True)
+    bias = config.flag("decoder_bias", default=True)
+    return Head(hidden=hidden, outputs=vocab, tied=tied, bias=bias, upcast=False, transform=transform, name="decoder")
+
+
+def _norm(config: Config, name: str, hidden: int) -> Norm:
+    return Norm(name, hidden, "layer", bias=config.flag("norm_bias"))

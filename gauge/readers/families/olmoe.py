@@ -1,0 +1,25 @@
+"""OLMoE: q/k norms over all heads together, softmax-routed experts in every layer.
+
+Source: transformers 5.23 models/olmoe/modeling_olmoe.py.
+"""
+
+from __future__ import annotations
+
+from gauge.layers.experts import Experts
+from gauge.model import Model
+from gauge.readers.config import Config
+from gauge.readers.families import llama, mixtral
+from gauge.readers.patterns import layer_count
+
+
+def read(config: Config) -> Model:
+    """An OLMoE decoder from its config."""
+    hidden = config.integer("hidden_size")
+    routed = Experts(
+        hidden=hidden,
+        inner=config.integer("intermediate_size"),
+        router=mixtral.router(config, hidden, normalised=config.flag("norm_topk_prob"), low=True),
+        activation=llama.activation(config),
+    )
+    same = llama.block(config, llama.attention(config, norms="full"), routed)
+    return llama.decoder(config, (same,) * layer_count(config))
