@@ -41,11 +41,13 @@ class How:
     rules: Rules = ()
     mesh: Mesh = field(default_factory=dict)
     version: str = ""
+    loss: str = "standard"
+    loss_chunk: int = 0
 
     @property
     def stored(self) -> Format:
-        """The format that trainable weights are held in."""
-        return FLOAT32 if self.autocast else self.compute
+        """The format that the model's weights are held in: float32 where autocast trains them."""
+        return FLOAT32 if self.autocast and not self.frozen else self.compute
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +107,18 @@ class Op:
     weights: tuple[Tensor, ...] = ()
     backward_scratch: tuple[Storage, ...] = ()
     drops: tuple[Storage, ...] = ()
+    core: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The storages alive at one operator, with their bytes in all."""
+    """The storages alive at one operator, with their bytes in all; `fresh` weights get their gradient here."""
 
     event: str
     bytes: int
     alive: tuple[Storage, ...]
     weight_gradients: tuple[Tensor, ...] = ()
+    fresh: tuple[Tensor, ...] = ()
 
 
 class Tape:
@@ -124,6 +128,7 @@ class Tape:
         self.how = how
         self.ops: list[Op] = []
         self.shared_values: dict[str, Value] = {} if shared is None else shared
+        self.uses: set[str] = set()
 
     # ---------------------------------------------------------------- making values
     def allocate(self, name: str, dims: Dims, format: Format) -> Storage:
@@ -136,6 +141,7 @@ class Tape:
 
     def shared(self, name: str, dims: Dims, format: Format, grad: bool = False) -> Value:
         """A value that all segments share under this name (rotary tables, masks, encoder output): it exists once."""
+        self.uses.add(name)
         value = self.shared_values.get(name)
         if value is None:
             value = self.input(name, dims, format, grad)
@@ -173,9 +179,7 @@ class Tape:
         out = Value(storage, dims, format, needs)
         kept = tuple(saves) + ((storage,) if saves_output else ()) if needs else ()
         to = tuple(v for v in (read if gradients is None else gradients) if v.grad) if needs else ()
-        self.ops.append(
-            Op(name, read, (out,), kept, tuple(scratch), to, (), trained, tuple(backward_scratch) if needs else ())
-        )
+        self.ops.append(Op(name, read, (out,), kept, tuple(scratch), to, (), trained, tuple(backward_scratch) if needs else ()))
         return out
 
     def alias(self, value: Value, dims: Dims, label: str = "view") -> Value:
@@ -202,9 +206,7 @@ class Tape:
     def unary(self, name: str, value: Value, *, keeps: str = "input", label: str | None = None) -> Value:
         """An elementwise function that keeps its `input`, its `output` or `nothing` for backward."""
         saves = (value.storage,) if keeps == "input" else ()
-        return self.op(
-            name, (value,), value.dims, value.format, label=label, saves=saves, saves_output=keeps == "output"
-        )
+        return self.op(name, (value,), value.dims, value.format, label=label, saves=saves, saves_output=keeps == "output")
 
     def pointwise32(self, name: str, value: Value, **options: str) -> Value:
         """An elementwise function on autocast's float32 list (pow, exp, rsqrt, softplus)."""
@@ -289,7 +291,13 @@ class Tape:
     def trace(self, source: Value | None, result: Value | Iterable[Value]) -> Trace:
         """The finished record, from the value that came in to the value that goes out."""
         results = (result,) if isinstance(result, Value) else tuple(result)
-        return Trace(tuple(self.ops), source, results, self.how)
+        read = {id(v.storage) for op in self.ops for v in op.inputs} | {id(s) for op in self.ops for s in op.saved}
+        uses = self.uses | {name for name, v in self.shared_values.items() if id(v.storage) in read}
+        return Trace(tuple(self.ops), source, results, self.how, frozenset(uses))
+
+    def core(self) -> Core:
+        """The operators inside the block are an attention's core, which selective checkpointing recomputes."""
+        return Core(self)
 
 
 class Hold:
@@ -308,14 +316,47 @@ class Hold:
             tape.ops[-1].drops += tuple(v.storage for v in self._values)
 
 
+class Core:
+    """Context manager behind `Tape.core`."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self._start = len(tape.ops)
+
+    def __enter__(self) -> None:
+        """Remembers where the core starts."""
+        self._start = len(self._tape.ops)
+
+    def __exit__(self, *_: object) -> None:
+        for op in self._tape.ops[self._start :]:
+            op.core = True
+
+
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """One segment's forward pass, ready to be read: what it saves, how it peaks going forward and backward."""
+    """One segment's forward pass, ready to be read: what it saves, how it peaks going forward and backward.
+
+    `uses` names the shared values that it reads. `recomputed` storages are not kept: backward makes them again when it
+    comes to the core that owns them.
+    """
 
     ops: tuple[Op, ...]
     source: Value | None
     results: tuple[Value, ...]
     how: How
+    uses: frozenset[str] = frozenset()
+    recomputed: frozenset[int] = frozenset()
+
+    @cached_property
+    def without_cores(self) -> Trace:
+        """The same pass, but what the attention core makes for its own backward is recomputed there."""
+        outside = {id(s) for op in self.ops if not op.core for s in op.saved}
+        read = {id(v.storage) for op in self.ops if not op.core for v in op.inputs}
+        made = {id(o.storage) for op in self.ops if op.core for o in op.outputs}
+        extra = {id(s) for op in self.ops if op.core for s in op.saved if id(s) not in made}
+        given = {id(v.storage) for op in self.ops if op.core for v in op.inputs} - made
+        inner = (made | (extra - given)) - outside - read
+        return replace(self, recomputed=frozenset(inner)) if inner else self
 
     @cached_property
     def saved(self) -> tuple[Storage, ...]:
@@ -323,9 +364,19 @@ class Trace:
         seen: dict[int, Storage] = {}
         for op in self.ops:
             for storage in op.saved:
-                if not storage.shared:
+                if not storage.shared and id(storage) not in self.recomputed:
                     seen.setdefault(id(storage), storage)
         return tuple(seen.values())
+
+    @cached_property
+    def cached(self) -> tuple[Storage, ...]:
+        """Autocast's copies of trained weights, which its cache holds until the forward pass ends."""
+        return tuple({id(s): s for op in self.ops for s in op.saved if s.cached}.values())
+
+    @cached_property
+    def peak(self) -> Moment | None:
+        """The largest operator going forward."""
+        return max(self.forward, key=lambda m: m.bytes, default=None)
 
     @cached_property
     def shared(self) -> tuple[Storage, ...]:
@@ -411,7 +462,11 @@ class Backward:
         for result in self._trace.results:
             if result.grad:
                 self._give(result, self._gradient(result))
+        inside = False
         for op in reversed(self._trace.ops):
+            if op.core and not inside and self._trace.recomputed:
+                self._again_all(op)
+            inside = op.core
             yield from self._step(op)
 
     def _gradient(self, value: Value) -> Storage:
@@ -435,13 +490,23 @@ class Backward:
         if left <= 0:
             self._alive.pop(id(storage), None)
 
+    def _again_all(self, last: Op) -> None:
+        """At the end of a core, what its operators had saved is there again."""
+        ops = self._trace.ops
+        index = ops.index(last)
+        while index >= 0 and ops[index].core:
+            for storage in ops[index].saved:
+                if id(storage) in self._trace.recomputed:
+                    self._alive[id(storage)] = storage
+            index -= 1
+
     def _step(self, op: Op) -> Iterator[Moment]:
         taken = [g for g in (self._take(o) for o in op.outputs) if g is not None]
         if taken or not op.outputs or (op.weights and not any(o.grad for o in op.outputs)):
             made = [(v, self._gradient(v)) for v in op.gradients]
             self._made.extend(op.weights)
             now = (*self._alive.values(), *(s for _, s in made), *op.backward_scratch)
-            yield Moment(op.name, sum(s.size for s in now), now, tuple(self._made))
+            yield Moment(op.name, sum(s.size for s in now), now, tuple(self._made), op.weights)
             for value, storage in made:
                 self._give(value, storage)
             for value in op.passes:

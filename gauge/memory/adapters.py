@@ -6,17 +6,16 @@ Source: arXiv 2106.09685, section 4; PEFT 0.21 tuners/lora.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
-from gauge.layers.linear import Linear
+from gauge.memory.segments import Pass
 from gauge.model import Model
-from gauge.tape import AdapterPlan
 from gauge.tensor import Tensor
 
 ATTENTION_TARGETS = {"query", "key", "value", "qkv", "attention_output"}
 
 
 def targets_of(model: Model, asked: str) -> frozenset[str] | None:
+    """Names of the adapted matrices, None for every linear map inside the blocks (PEFT's `all-linear`)."""
     if asked == "all-linear":
         return None
     linears = linear_names(model)
@@ -36,24 +35,9 @@ def linear_names(model: Model) -> set[tuple[str, str]]:
     }
 
 
-def adapters(model: Model, plan: AdapterPlan) -> Iterator[tuple[Tensor, int]]:
-    """The adapters' factors, with the number of layers that own one."""
-    for part in model.parts:
-        for block, count in part.runs():
-            for linear in linears(block):
-                if plan.targets is None or linear.name in plan.targets:
-                    for factor in linear.adapters(plan.rank):
-                        yield replace(factor, format=plan.format), count
-
-
-def linears(owner: object) -> Iterator[Linear]:
-    """Every adaptable linear map inside a block, in order."""
-    for layer in getattr(owner, "layers", ()):
-        for name in type(layer).__dict__:
-            found = getattr(layer, name, None) if isinstance(type(layer).__dict__[name], property) else None
-            if isinstance(found, Linear) and found.adaptable and _owned(layer, found):
-                yield found
-
-
-def _owned(layer: object, linear: Linear) -> bool:
-    return any(t.name == linear.weight.name for t in layer.weights())  # type: ignore[attr-defined]
+def adapters(run: Pass) -> Iterator[tuple[Tensor, int]]:
+    """The adapters' factors that a traced pass met, with the number of layers that own one."""
+    for segment in run.segments:
+        for weight in segment.trace.weight_gradients:
+            if weight.role == "adapter":
+                yield weight, 1

@@ -8,7 +8,7 @@ from gauge.layers.block import Stage
 from gauge.model import Model, Part
 from gauge.plan import Plan
 from gauge.tape import Dims, How, Tape, Trace, Value, dims
-from gauge.tensor import Dim, Tensor
+from gauge.tensor import Dim
 
 INPUTS = ("pixel values", "mel features")
 
@@ -52,21 +52,26 @@ class Segment:
 
 @dataclass
 class Pass:
-    """All segments in order, with the values that they share."""
+    """All segments in order, with the values that they share and the segment that each of those comes from."""
 
     segments: list[Segment] = field(default_factory=list)
     shared: dict[str, Value] = field(default_factory=dict)
-    copies: tuple[Tensor, ...] = ()
+    origins: dict[str, int] = field(default_factory=dict)
 
 
 class Tracer:
-    """Traces a model; equal blocks with equal circumstances share one trace."""
+    """Traces a model; equal blocks with equal circumstances share one trace.
 
-    def __init__(self, model: Model, how: How, lengths: Lengths, input_grad: bool = False) -> None:
+    `input_grad`: the embeddings' output is made to require a gradient (checkpointing over frozen weights).
+    `recompute`: blocks keep only their input.
+    """
+
+    def __init__(self, model: Model, how: How, lengths: Lengths, input_grad: bool = False, recompute: bool = False) -> None:
         self._model = model
         self._how = how
         self._lengths = lengths
         self._input_grad = input_grad
+        self._recompute = recompute
         self._pass = Pass()
         self._known: dict[tuple[int, bool, str, Dims, bool], Trace] = {}
 
@@ -118,7 +123,9 @@ class Tracer:
     def _kept_already(self, part: Part) -> bool:
         """Whether the segment before keeps its result for backward: what enters the next then counts there."""
         before = self._pass.segments[-1:]
-        return bool(before) and before[0].part == part.name and before[0].trace.saves_result
+        if self._recompute or not before or before[0].part != part.name:
+            return False
+        return before[0].trace.saves_result
 
     def _leave(self, part: Part, x: Value, last: bool, loss: bool) -> Value:
         tape = Tape(self._how, self._pass.shared)
@@ -138,4 +145,6 @@ class Tracer:
     def _publish(self, part: Part, x: Value) -> Value:
         shape = tuple(e._replace(dim=Dim.SOURCE_TOKENS) if e.dim is Dim.TOKENS else e for e in x.dims)
         tape = Tape(self._how, self._pass.shared)
-        return tape.shared(f"{part.name} output", shape, x.format, x.grad)
+        name = f"{part.name} output"
+        self._pass.origins[name] = len(self._pass.segments) - 1
+        return tape.shared(name, shape, x.format, x.grad)

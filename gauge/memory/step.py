@@ -1,28 +1,33 @@
 """The course of one training step: what lives at each operator of forward, loss, backward and optimizer step.
 
 The segments' traces are laid end to end: going forward each leaves what it saves, going backward each frees it and
-leaves gradients. The largest point of each phase becomes a moment.
+leaves gradients. Each segment's largest operator becomes a point, the largest point of each phase a moment. Equal
+segments share one reading of their trace, so that depth costs little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from gauge.breakdown import Event, Item, item
 from gauge.memory.collect import stacked
 from gauge.memory.roles import component_of, label_of
-from gauge.memory.segments import Pass, Segment
-from gauge.tape import Moment, Storage
+from gauge.memory.segments import INPUTS, Pass, Segment
+from gauge.tape import Moment, Storage, Trace
 from gauge.tensor import Dim, Tensor
 
 WHY_SAVED = "Kept from forward until backward has used it."
 WHY_FLYING = "Alive only while this part of the step runs."
 WHY_GRADIENT = "One number for each trained weight, made in backward and used by the optimizer step."
+WHY_GROWING = "Gradients made so far; backward has not reached the other layers yet."
+WHY_BESIDE = "Exists beside what is kept of it while backward is at this place."
 
 MOMENTS = (
     ("load", "after loading"),
-    ("forward", "end of forward"),
+    ("first", "first step, before the optimizer has states"),
+    ("forward", "forward pass"),
     ("loss", "loss"),
     ("loss_backward", "start of backward"),
     ("backward", "inside backward"),
@@ -30,163 +35,382 @@ MOMENTS = (
     ("step", "optimizer step"),
     ("between", "between steps"),
 )
+COURSE = ("forward", "loss", "loss_backward", "backward", "backward_end")
+
+
+def _itself(weight: Tensor) -> Tensor | None:
+    return weight
+
+
+def _nothing(weight: Tensor) -> Iterable[Tensor]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """How the gradients of trained weights are kept.
+
+    `kept(weight)` is what stays of a gradient once it was made (a shard, another dtype), None where it is used up at
+    once. `resident`: all of that exists before forward already (accumulation, buffers of main gradients) and new ones
+    are added to it. `used(weight)` are tensors that using up one gradient needs at once (a step inside backward).
+    """
+
+    kept: Callable[[Tensor], Tensor | None] = _itself
+    resident: bool = False
+    used: Callable[[Tensor], Iterable[Tensor]] = _nothing
+
+    def beside(self, weight: Tensor) -> Iterator[Tensor]:
+        """What exists for a moment when a weight's gradient appears, besides what is kept of it."""
+        kept = self.kept(weight)
+        if self.resident or kept is None or (kept.dims, kept.format) != (weight.dims, weight.format):
+            yield _gradient(weight)
+        yield from self.used(weight)
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One operator of the step: what is alive besides weights and optimizer states."""
+    """The largest operator of one segment in one direction, with what is alive besides weights and states.
+
+    `made` are the weights whose gradients this segment has made, `beside` what stands beside the traced tensors.
+    """
 
     moment: str
     segment: Segment
-    event: str
-    kept: int
-    flying: Moment
     index: int
+    event: str
+    flying: Moment
+    made: tuple[Tensor, ...]
+    beside: tuple[Tensor, ...]
+    bytes: int
+    forward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """One operator of a segment's backward, before the rest of the step is added."""
+
+    event: str
+    flying: Moment
+    made: tuple[Tensor, ...]
+    beside: tuple[Tensor, ...]
     bytes: int
 
 
 @dataclass
 class Step:
-    """A pass with its checkpointing, as bytes over time."""
+    """A pass with its checkpointing, as bytes over time.
+
+    `checkpoint`: "none", "selective" (the attention cores are recomputed) or "full" (blocks keep only their input).
+    `keep` overrides what a checkpointed block keeps. `tied`: the head's matrix is the token embedding. `offload`: what
+    is kept for backward waits in host memory.
+    """
 
     run: Pass
-    checkpoint: bool
-    tied: Tensor | None
-    resident_gradients: tuple[tuple[Tensor, int], ...] = ()
-    keeps_gradients: bool = True
+    checkpoint: str = "none"
+    gradients: Gradients = field(default_factory=Gradients)
+    tied: bool = False
+    offload: bool = False
+    keep: Callable[[Trace], tuple[Storage, ...]] | None = None
+    _read: dict[tuple[object, ...], tuple[_Stop, tuple[Tensor, ...]]] = field(default_factory=dict, repr=False)
 
     # ---------------------------------------------------------------- what each segment leaves
-    def kept(self, segment: Segment) -> tuple[Storage, ...]:
-        """What the segment leaves for backward: its saved tensors, or only its input where it is recomputed."""
-        if self.checkpoint and segment.layer is not None and segment.trace.source is not None:
-            return (segment.trace.source.storage,)
-        return segment.trace.saved
+    def recomputed(self, segment: Segment) -> bool:
+        """Whether the whole segment runs again in backward."""
+        return self.checkpoint == "full" and segment.layer is not None and segment.trace.source is not None
 
-    def shared(self) -> tuple[Storage, ...]:
-        """Tensors that all segments share."""
-        return tuple(v.storage for v in self.run.shared.values())
+    def trace(self, segment: Segment) -> Trace:
+        """The segment's trace under this checkpointing."""
+        return segment.trace.without_cores if self.checkpoint == "selective" else segment.trace
 
-    def points(self) -> Iterator[Point]:
-        """Every operator of forward and backward, in order."""
-        shared = sum(s.size for s in self.shared())
-        resident = sum(t.bytes * n for t, n in self.resident_gradients)
-        kept = 0
+    def kept(self, segment: Segment, forward: bool = False) -> tuple[Storage, ...]:
+        """What the segment leaves for backward: its saved tensors, or only its input where it is recomputed.
+
+        Autocast's copies of weights are kept until forward ends whether backward needs them or not.
+        """
+        if not self.recomputed(segment):
+            return self.trace(segment).saved
+        if self.keep is not None:
+            return self.keep(segment.trace)
+        assert segment.trace.source is not None
+        source = (segment.trace.source.storage,)
+        return (*source, *segment.trace.cached) if forward else source
+
+    def resident(self, segment: Segment, forward: bool = False) -> tuple[Storage, ...]:
+        """`kept`, as far as it stays on the device."""
+        return () if self.offload else self.kept(segment, forward)
+
+    @cached_property
+    def _kept_bytes(self) -> dict[tuple[int, bool, bool], int]:
+        return {}
+
+    def _kept(self, segment: Segment, forward: bool) -> int:
+        key = (id(segment.trace), segment.layer is None, forward)
+        if key not in self._kept_bytes:
+            self._kept_bytes[key] = sum(s.size for s in self.resident(segment, forward))
+        return self._kept_bytes[key]
+
+    # ---------------------------------------------------------------- what segments share
+    @cached_property
+    def _lives(self) -> dict[str, tuple[int, int]]:
+        """First and last segment that use each shared value."""
+        lives: dict[str, tuple[int, int]] = {}
+        for index, segment in enumerate(self.run.segments):
+            for name in segment.trace.uses:
+                lives[name] = (lives.get(name, (index, index))[0], index)
+        return lives
+
+    def shared(self, index: int, forward: bool) -> Iterator[Tensor]:
+        """Tensors that all segments share, alive at a segment: from their first use until backward has passed it."""
+        for name, value in self.run.shared.items():
+            first, last = self._lives.get(name, (0, 0))
+            if index >= first or name in INPUTS:
+                yield value.storage.tensor
+            if not forward and value.grad and self.run.origins.get(name, first) < index < last:
+                yield _gradient(value.storage.tensor)
+
+    # ---------------------------------------------------------------- the course
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """The largest operator of every segment, forward and then backward."""
+        return (*self._forward(), *self._backward())
+
+    def _forward(self) -> Iterator[Point]:
+        before = self._all_gradients if self.gradients.resident else 0
+        for index, segment in enumerate(self.run.segments):
+            moment = segment.trace.peak
+            if moment is not None:
+                phase = "loss" if segment.name == "head" else "forward"
+                size = before + moment.bytes + sum(t.bytes for t in self.shared(index, True))
+                yield Point(phase, segment, index, moment.event, moment, (), (), size, True)
+            before += self._kept(segment, True)
+
+    def _backward(self) -> Iterator[Point]:
         segments = self.run.segments
-        for index, segment in enumerate(segments):
-            phase = "loss" if segment.name == "head" else "forward"
-            for moment in segment.trace.forward:
-                yield Point(phase, segment, moment.event, kept, moment, index, kept + shared + resident + moment.bytes)
-            kept += sum(s.size for s in self.kept(segment))
-        made = resident
+        kept = sum(self._kept(s, False) for s in segments)
+        grads = self._all_gradients if self.gradients.resident else 0
+        waiting: dict[str, Tensor] = {}
+        seen: dict[str, int] = {}
         for index in range(len(segments) - 1, -1, -1):
             segment = segments[index]
-            kept -= sum(s.size for s in self.kept(segment))
-            yield from self._backward(segment, index, kept, shared, made)
-            if not resident and self.keeps_gradients:
-                made += sum(w.bytes for w in segment.trace.weight_gradients)
+            kept -= self._kept(segment, False)
+            held = tuple(waiting.values())
+            stop, made = self._reading(segment, waiting, seen)
+            if stop is not None:
+                rest = kept + grads + sum(t.bytes for t in self.shared(index, False))
+                phase = self._phase(segment, index)
+                beside = (*held, *stop.beside)
+                size = rest + stop.bytes + sum(t.bytes for t in held)
+                yield Point(phase, segment, index, stop.event, stop.flying, stop.made, beside, size, False)
+            if not self.gradients.resident:
+                grads += self._kept_gradients(made)
 
-    def _backward(self, segment: Segment, index: int, kept: int, shared: int, made: int) -> Iterator[Point]:
-        phase = {"head": "loss_backward", "embeddings": "backward_end"}.get(segment.name, "backward")
-        recompute = self.checkpoint and segment.layer is not None
-        if recompute:
-            for moment in segment.trace.forward:
-                yield Point(
-                    phase,
-                    segment,
-                    f"recompute {moment.event}",
-                    kept,
-                    moment,
-                    index,
-                    kept + shared + made + moment.bytes,
-                )
-        source = segment.trace.source.storage.size if recompute and segment.trace.source else 0
-        if recompute and segment.trace.saves_source:
-            source = 0
-        for moment in segment.trace.backward:
-            new = 0 if self.resident_gradients else sum(w.bytes for w in moment.weight_gradients)
-            yield Point(
-                phase,
-                segment,
-                moment.event,
-                kept + source,
-                moment,
-                index,
-                kept + source + shared + made + new + moment.bytes,
-            )
+    @staticmethod
+    def _phase(segment: Segment, index: int) -> str:
+        if segment.name == "head":
+            return "loss_backward"
+        return "backward_end" if index == 0 and segment.name == "embeddings" else "backward"
 
+    def _reading(
+        self, segment: Segment, waiting: dict[str, Tensor], seen: dict[str, int]
+    ) -> tuple[_Stop | None, tuple[Tensor, ...]]:
+        """A segment's worst operator going backward and the weights whose gradients it completes."""
+        special = [w for w in segment.trace.weight_gradients if self._uses.get(self._matrix(w), 1) > 1]
+        key = (id(segment.trace), segment.layer is None, *sorted(seen.items())) if special else (id(segment.trace),)
+        if not special and key in self._read:
+            return self._read[key]
+        made: list[Tensor] = []
+        stops = list(self._stops(segment, made, waiting, seen))
+        worst = max(stops, key=lambda s: s.bytes, default=None)
+        reading = (worst, tuple(made))
+        if not special:
+            self._read[key] = reading  # type: ignore[assignment]
+        return reading
+
+    def _stops(self, segment: Segment, made: list[Tensor], waiting: dict[str, Tensor], seen: dict[str, int]) -> Iterator[_Stop]:
+        trace = self.trace(segment)
+        carried: tuple[Tensor, ...] = ()
+        if self.recomputed(segment):
+            assert trace.source is not None
+            for moment in trace.forward:
+                yield _Stop(f"recompute {moment.event}", moment, (), (), moment.bytes)
+            if not trace.saves_source:
+                carried = (trace.source.storage.tensor,)
+        new: list[Tensor] = []
+        for moment in trace.backward:
+            beside = [*carried, *new]
+            for weight in moment.fresh:
+                beside += self._appears(weight, made, new, waiting, seen)
+            size = moment.bytes + sum(t.bytes for t in beside)
+            if not self.gradients.resident:
+                size += self._kept_gradients(made)
+            yield _Stop(moment.event, moment, tuple(made), tuple(beside), size)
+
+    def _appears(
+        self, weight: Tensor, made: list[Tensor], new: list[Tensor], waiting: dict[str, Tensor], seen: dict[str, int]
+    ) -> Iterator[Tensor]:
+        """What stands beside the kept gradients when a weight's gradient appears.
+
+        A matrix used twice (a tied head) gets two gradients: the first waits for the second, their sum is a third
+        tensor, and only the sum is the weight's gradient.
+        """
+        name = self._matrix(weight)
+        uses = self._uses.get(name, 1)
+        count = seen[name] = seen.get(name, 0) + 1
+        if uses == 1:
+            made.append(weight)
+            yield from self.gradients.beside(weight)
+        elif count == 1:
+            waiting[name] = replace(weight, name=f"gradient of {label_of(weight.role, weight.name)}, waiting")
+            new.append(waiting[name])
+            yield waiting[name]
+        else:
+            yield replace(weight, name=f"gradient of {label_of(weight.role, weight.name)} from its other use")
+            if count == uses:
+                del waiting[name]
+                made.append(weight)
+                yield from self.gradients.beside(weight)
+            else:
+                yield replace(weight, name=f"sum of gradients of {label_of(weight.role, weight.name)}")
+
+    # ---------------------------------------------------------------- gradients
+    def _matrix(self, weight: Tensor) -> str:
+        """The matrix that a weight is: a tied head is the embedding."""
+        if self.tied and weight.role == "head":
+            return self._table
+        return weight.name if weight.role in ("token_embedding", "head") else f"{weight.role} {weight.name}"
+
+    @cached_property
+    def _table(self) -> str:
+        for segment in reversed(self.run.segments):
+            for weight in segment.trace.weight_gradients:
+                if weight.role == "token_embedding":
+                    return weight.name
+        return ""
+
+    @cached_property
+    def _uses(self) -> dict[str, int]:
+        """How many segments give a gradient to each vocabulary matrix."""
+        uses: dict[str, int] = {}
+        for segment in self.run.segments:
+            for weight in segment.trace.weight_gradients:
+                if weight.role in ("token_embedding", "head"):
+                    name = self._matrix(weight)
+                    uses[name] = uses.get(name, 0) + 1
+        return uses
+
+    @cached_property
+    def trained(self) -> tuple[tuple[Tensor, int], ...]:
+        """Every weight that gets a gradient, with the number of layers that own one."""
+        counts: dict[int, int] = {}
+        traces: dict[int, Trace] = {}
+        for segment in self.run.segments:
+            counts[id(segment.trace)] = counts.get(id(segment.trace), 0) + 1
+            traces[id(segment.trace)] = segment.trace
+        out: list[tuple[Tensor, int]] = []
+        seen: set[str] = set()
+        for key, trace in traces.items():
+            for weight in trace.weight_gradients:
+                name = self._matrix(weight)
+                if self._uses.get(name, 1) > 1:
+                    if name in seen:
+                        continue
+                    seen.add(name)
+                out.append((weight, 1 if self._uses.get(name, 1) > 1 else counts[key]))
+        return tuple(out)
+
+    @cached_property
+    def _all_gradients(self) -> int:
+        return sum(k.bytes * n for w, n in self.trained if (k := self.gradients.kept(w)) is not None)
+
+    def _kept_gradients(self, weights: Iterable[Tensor]) -> int:
+        return sum(k.bytes for w in weights if (k := self.gradients.kept(w)) is not None)
+
+    def all_gradients(self) -> tuple[tuple[Tensor, int], ...]:
+        """What is kept of every gradient when backward is over."""
+        return tuple((k, n) for w, n in self.trained if (k := self.gradients.kept(w)) is not None)
+
+    def _gradients(self, point: Point) -> list[tuple[Tensor, int]]:
+        """Gradients kept at a point of backward."""
+        weights = list(point.made)
+        for segment in self.run.segments[point.index + 1 :]:
+            weights += segment.trace.weight_gradients
+        weights = [w for w in weights if self._uses.get(self._matrix(w), 1) == 1 or w in point.made]
+        return [(k, 1) for w in weights if (k := self.gradients.kept(w)) is not None]
+
+    # ---------------------------------------------------------------- points as items
     def worst(self) -> dict[str, Point]:
         """The largest point of each phase."""
         best: dict[str, Point] = {}
-        for point in self.points():
+        for point in self.points:
             held = best.get(point.moment)
             if held is None or point.bytes > held.bytes:
                 best[point.moment] = point
         return best
 
-    # ---------------------------------------------------------------- items of one moment
-    def items(self, point: Point) -> Iterator[Item]:
-        """Everything alive at a point besides weights and states, as items of that moment."""
-        before = self.run.segments[: point.index]
-        forward = point.moment in ("forward", "loss")
-        saved = [(s.tensor, 1) for segment in before for s in self.kept(segment)]
-        source = point.segment.trace.source
-        if not forward and self.checkpoint and point.segment.layer is not None and source is not None:
-            alive = {id(s) for s in point.flying.alive}
-            if id(source.storage) not in alive and not point.event.startswith("recompute"):
-                saved.append((source.storage.tensor, 1))
-        saved += [(s.tensor, 1) for s in self.shared()]
-        own = {id(s) for s in point.segment.trace.saved}
+    def items(self, point: Point, moment: str = "") -> Iterator[Item]:
+        """Everything alive at a point besides weights and states, as items of that moment (the point's own)."""
+        moment = moment or point.moment
+        trace = self.trace(point.segment)
+        own = {id(s) for s in trace.saved}
+        saved = self._left_by(point.index, point.forward)
+        saved += [(t, 1) for t in self.shared(point.index, point.forward)]
         saved += [(s.tensor, 1) for s in point.flying.alive if id(s) in own]
         flying = [(s.tensor, 1) for s in point.flying.alive if id(s) not in own]
-        yield from _activations(saved, point.moment, WHY_SAVED)
-        yield from _activations(flying, point.moment, WHY_FLYING, "workspace")
-        yield from gradient_items(self._gradients(point, forward), point.moment)
+        yield from _activations(saved, moment, WHY_SAVED)
+        yield from _activations(flying, moment, WHY_FLYING, "workspace")
+        yield from _activations([(t, 1) for t in point.beside], moment, WHY_BESIDE, "workspace")
+        if self.gradients.resident:
+            yield from gradient_items(self.all_gradients(), moment)
+        elif not point.forward:
+            made = self._gradients(point)
+            complete = sum(t.bytes * n for t, n in made) == self._all_gradients
+            yield from gradient_items(made, moment, complete)
 
-    def _gradients(self, point: Point, forward: bool) -> Iterator[tuple[Tensor, int]]:
-        if self.resident_gradients:
-            yield from self.resident_gradients
+    def _left_by(self, index: int, forward: bool) -> list[tuple[Tensor, int]]:
+        """What the segments before `index` have left, equal segments counted."""
+        counts: dict[tuple[int, bool], int] = {}
+        first: dict[tuple[int, bool], Segment] = {}
+        for segment in self.run.segments[:index]:
+            key = (id(segment.trace), segment.layer is None)
+            counts[key] = counts.get(key, 0) + 1
+            first.setdefault(key, segment)
+        return [(s.tensor, counts[k]) for k, segment in first.items() for s in self.resident(segment, forward)]
+
+    def host(self) -> Iterator[Item]:
+        """What waits in host memory when forward is over."""
+        if not self.offload:
             return
-        if forward:
-            return
-        if self.keeps_gradients:
-            for segment in self.run.segments[point.index + 1 :]:
-                for weight in segment.trace.weight_gradients:
-                    yield weight, 1
-        for weight in point.flying.weight_gradients:
-            yield weight, 1
+        kept = [(s.tensor, 1) for segment in self.run.segments for s in self.kept(segment)]
+        for one in stacked(kept):
+            yield item("activations", one, why="Saved activations wait here until backward comes back to them.")
 
     def timeline(self, base: dict[str, int]) -> tuple[Event, ...]:
-        """One event a segment going forward and backward: the bytes at its largest operator."""
+        """One event a segment going forward and backward: the bytes by component at its largest operator."""
         events: list[Event] = []
-        largest: dict[tuple[str, int], Point] = {}
-        for point in self.points():
-            key = ("forward" if point.moment in ("forward", "loss") else "backward", point.index)
-            if key not in largest or point.bytes > largest[key].bytes:
-                largest[key] = point
-        for (phase, _), point in largest.items():
+        for point in self.points:
             split = dict(base)
             for one in self.items(point):
-                split[one.kind] = split.get(one.kind, 0) + one.bytes
-            events.append(Event(f"{phase}: {point.segment.name}", point.segment.layer, split))
+                kind = "gradients" if one.component == "workspace.gradients" else one.kind
+                split[kind] = split.get(kind, 0) + one.bytes
+            way = "forward" if point.forward else "backward"
+            events.append(Event(f"{way}: {point.segment.name}", point.segment.layer, split))
         return tuple(events)
 
 
-def _activations(
-    tensors: Iterable[tuple[Tensor, int]], moment: str, why: str, other: str = "activations"
-) -> Iterator[Item]:
+def _gradient(tensor: Tensor) -> Tensor:
+    return replace(tensor, name=f"gradient of {label_of(tensor.role, tensor.name)}")
+
+
+def _activations(tensors: Iterable[tuple[Tensor, int]], moment: str, why: str, other: str = "activations") -> Iterator[Item]:
     for one in stacked(tensors):
         kind = "logits" if any(e.dim is Dim.VOCAB for e in one.dims) and one.size_of(Dim.HIDDEN) == 1 else other
         yield item(kind, one, why=why, moments=(moment,))
 
 
-def gradient_items(weights: Iterable[tuple[Tensor, int]], moment: str) -> Iterator[Item]:
-    """Gradients by the role of their weight."""
-    named = ((replace(w, name=f"gradient of {label_of(w.role, w.name)}"), n) for w, n in weights)
+def gradient_items(weights: Iterable[tuple[Tensor, int]], moment: str, complete: bool = True) -> Iterator[Item]:
+    """Gradients by the role of their weight. Before backward has made all of them they count as work in progress."""
+    named = ((_gradient(w), n) for w, n in weights)
     for one in stacked(named):
-        component = "gradients" if one.role != "adapter" else "gradients.adapters"
-        yield item(
-            f"{component}.{component_of(one.role)}" if one.role != "adapter" else component,
-            one,
-            why=WHY_GRADIENT,
-            moments=(moment,),
-        )
+        part = "adapters" if one.role == "adapter" else component_of(one.role)
+        component = f"gradients.{part}" if complete else "workspace.gradients"
+        yield item(component, one, why=WHY_GRADIENT if complete else WHY_GROWING, moments=(moment,))

@@ -5,10 +5,10 @@ Source: transformers 5.23, PyTorch 2.13; the course of a step is described in `g
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
-from gauge.breakdown import Item, Pool, item, merged
+from gauge.breakdown import Event, Item, Pool, item, merged
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, FORMATS
 from gauge.memory.adapters import adapters, targets_of
@@ -16,16 +16,18 @@ from gauge.memory.collect import layered, stacked
 from gauge.memory.overhead import finished
 from gauge.memory.roles import component_of, label_of
 from gauge.memory.segments import INPUTS, Pass, Tracer, lengths
-from gauge.memory.step import MOMENTS, Step, gradient_items
+from gauge.memory.step import COURSE, MOMENTS, Gradients, Step, gradient_items
 from gauge.memory.weights import buffer_items, weight_items
 from gauge.model import Model
 from gauge.optimizers import OPTIMIZERS
 from gauge.plan import Plan
-from gauge.quantization import SCHEMES, scheme_of
+from gauge.quantization import SCHEMES, Scheme, scheme_of
 from gauge.tape import AdapterPlan, How
-from gauge.tensor import Dim, Tensor
+from gauge.tensor import Tensor
 
 WHY_STATES = "What the optimizer remembers of each trained weight between steps."
+WHY_MASTER = "The float32 copy that the optimizer updates; the 16-bit weights are rounded from it."
+STATEFUL = tuple(m for m, _ in MOMENTS if m not in ("load", "first"))
 WHY_TEMPORARY = "Made inside the optimizer step and freed with it."
 
 
@@ -33,37 +35,62 @@ def training(case: Case) -> Breakdown:
     """The moments of one step: load, forward, loss, backward, optimizer step, between steps."""
     plan, model = case.plan, case.model
     how = training_how(case)
-    where = lengths(model, plan, plan.tokens)
-    adapted_input = how.frozen and plan.gradient_checkpointing != "none"
-    run = Tracer(model, how, where, input_grad=adapted_input).run(loss=True)
-    weights = list(trained(model, how))
-    gradients = tuple((w, n) for w, n in weights)
-    step = Step(
-        run,
-        plan.gradient_checkpointing == "full",
-        None,
-        resident_gradients=gradients if plan.gradient_accumulation > 1 else (),
-        keeps_gradients=not plan.optimizer_in_backward,
-    )
-    items = [*_held(case, how), *_states(plan, weights)]
+    recompute = plan.gradient_checkpointing == "full"
+    run = Tracer(model, how, lengths(model, plan, plan.tokens), how.frozen and recompute, recompute).run(loss=True)
+    step = Step(run, plan.gradient_checkpointing, gradients_of(plan), tied=model.tied, offload=plan.activation_offload)
+    weights = list(adapters(run)) if how.adapters else list(trained(model, how))
     worst = step.worst()
+    items = [*_held(case, how, weights), *_states(plan, weights)]
     for point in worst.values():
         items += step.items(point)
-    items += _tied_gradients(model, how, worst)
+    stateful = any(i.kind == "optimizer_states" for i in items)
+    if stateful:
+        items += step.items(max(worst.values(), key=lambda p: p.bytes), "first")
+    items += _inputs(run)
     if not plan.optimizer_in_backward:
-        items += gradient_items(weights, "step")
-        items += _inputs(run)
+        items += gradient_items(kept_gradients(step, weights), "step")
         items += _temporary(plan, weights)
-    moments = tuple(m for m in MOMENTS if m[0] in worst or m[0] in ("load", "step", "between"))
-    pool = Pool("gpu", max(case.cluster.count, 1), merged(items), moments)
+    moments = tuple(m for m in MOMENTS if m[0] in worst or (m[0] not in COURSE and (m[0] != "first" or stateful)))
+    pool = finished(Pool("gpu", max(case.cluster.count, 1), merged(items), moments))
     if plan.timeline:
-        base: dict[str, int] = {}
-        for one in pool.items:
-            if not one.moments:
-                base[one.kind] = base.get(one.kind, 0) + one.bytes
-        pool = replace(pool, timeline=step.timeline(base))
+        pool = replace(pool, timeline=course(pool, step))
     trainable = sum(w.elements * n for w, n in weights)
-    return Breakdown(pools=(finished(pool),), trainable=trainable)
+    host = tuple(step.host())
+    pools = (pool, Pool("host", 1, host, (("step", "training step"),))) if host else (pool,)
+    return Breakdown(pools=pools, trainable=trainable)
+
+
+def gradients_of(plan: Plan) -> Gradients:
+    """How this plan keeps gradients."""
+    if plan.optimizer_in_backward:
+        optimizer = OPTIMIZERS[plan.optimizer]
+        return Gradients(kept=lambda w: None, used=lambda w: [t for t in (optimizer.temporary([(w, 1)]),) if t])
+    if plan.precision == "master":
+        return Gradients(kept=lambda w: replace(w, format=FLOAT32), resident=plan.gradient_accumulation > 1)
+    return Gradients(resident=plan.gradient_accumulation > 1)
+
+
+def kept_gradients(step: Step, weights: list[tuple[Tensor, int]]) -> Iterator[tuple[Tensor, int]]:
+    """What is kept of every trained weight's gradient; what forward did not use gets none."""
+    for weight, count in weights:
+        kept = step.gradients.kept(weight)
+        if kept is not None:
+            yield kept, count
+
+
+def course(pool: Pool, step: Step) -> tuple[Event, ...]:
+    """The step from event to event: loading, every layer forward and backward, the optimizer step, after it."""
+
+    def split(moment: str, *skip: str) -> dict[str, int]:
+        sums: dict[str, int] = {}
+        for one in pool.alive(moment):
+            if not skip or not one.moments or set(one.moments) >= set(skip):
+                sums[one.kind] = sums.get(one.kind, 0) + one.bytes
+        return sums
+
+    base = split("between")
+    last = (Event("optimizer step", None, split("step")), Event("between steps", None, base))
+    return (Event("between steps", None, base), *step.timeline(base), *last)
 
 
 def _inputs(run: Pass) -> Iterator[Item]:
@@ -90,34 +117,38 @@ def training_how(case: Case) -> How:
         dropout=plan.dropout,
         adapters=adapters,
         frozen=adapters is not None,
+        quantized=storage_scheme(plan).format is not None,
+        version=plan.runtime_version,
+        loss=plan.loss,
+        loss_chunk=plan.loss_chunk_tokens or 0,
     )
+
+
+def storage_scheme(plan: Plan) -> Scheme:
+    """How the weights are stored: QLoRA without a further word means NF4 with double quantization."""
+    scheme = scheme_of(plan.quantization)
+    return SCHEMES["bnb-nf4-double"] if plan.method == "qlora" and scheme.format is None else scheme
 
 
 def trained(model: Model, how: How) -> Iterator[tuple[Tensor, int]]:
     """Trained weights in the format that they are held in, with the number of layers that own one."""
-    if how.adapters is not None:
-        yield from adapters(model, how.adapters)
-        return
     for tensor, count in model.weights():
         if tensor.trainable:
             yield replace(tensor, format=how.stored), count
 
 
-def _held(case: Case, how: How) -> Iterator[Item]:
+def _held(case: Case, how: How, weights: list[tuple[Tensor, int]]) -> Iterator[Item]:
     """Weights as they are held, and adapters."""
-    scheme = scheme_of(case.plan.quantization)
-    if case.plan.method == "qlora" and scheme.format is None:
-        scheme = SCHEMES["bnb-nf4-double"]
-    stored = how.stored if how.adapters is None else FORMATS[case.plan.dtype]
-    yield from weight_items(case.model, lambda t: scheme.stored(t, stored))
-    yield from buffer_items(case.model, stored)
+    scheme = storage_scheme(case.plan)
+    yield from weight_items(case.model, lambda t: scheme.stored(t, how.stored))
+    yield from buffer_items(case.model, how.stored)
     if how.adapters is not None:
-        named = (
-            (replace(t, name="adapter factors A" if "lora_A" in t.name else "adapter factors B"), n)
-            for t, n in adapters(case.model, how.adapters)
-        )
+        named = ((replace(t, name="adapter factors A" if "lora_A" in t.name else "adapter factors B"), n) for t, n in weights)
         for one in layered(named, case.model.layers):
             yield item("adapters", one, why="Two thin matrices beside each adapted one; only they are trained.")
+    if case.plan.precision == "master" and how.adapters is None:
+        for one in layered(((replace(t, format=FLOAT32), n) for t, n in weights), case.model.layers):
+            yield item("master_weights", one, f"{one.name}, master", why=WHY_MASTER)
 
 
 def _states(plan: Plan, weights: list[tuple[Tensor, int]]) -> Iterator[Item]:
@@ -128,28 +159,19 @@ def _states(plan: Plan, weights: list[tuple[Tensor, int]]) -> Iterator[Item]:
         for state in optimizer.states(replace(weight, name=label_of(weight.role, weight.name)))
     )
     for one in stacked(states):
-        yield item(f"optimizer_states.{component_of(one.role)}", one, why=WHY_STATES, source=optimizer.source)
+        yield item(
+            f"optimizer_states.{component_of(one.role)}",
+            one,
+            why=WHY_STATES,
+            source=optimizer.source,
+            moments=STATEFUL,
+        )
 
 
 def _temporary(plan: Plan, weights: list[tuple[Tensor, int]]) -> Iterator[Item]:
     made = OPTIMIZERS[plan.optimizer].temporary(weights)
     if made is not None:
         yield item("workspace", made, why=WHY_TEMPORARY, source=OPTIMIZERS[plan.optimizer].source, moments=("step",))
-
-
-def _tied_gradients(model: Model, how: How, worst: Mapping[str, object]) -> Iterator[Item]:
-    """A tied matrix gets two gradients, from the head and from the embedding; their sum is a third tensor."""
-    if not model.tied or how.frozen or "backward_end" not in worst:
-        return
-    table = next((t for t, _ in model.weights() if t.role == "token_embedding"), None)
-    if table is not None:
-        extra = replace(table, name="second gradient of the tied embedding and their sum", format=how.stored)
-        yield item(
-            "workspace",
-            extra.times(Dim.COPIES, 2),
-            why="Autograd adds the two gradients of a tied weight out of place.",
-            moments=("backward_end",),
-        )
 
 
 RUNTIMES = (
