@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gauge.breakdown import Pool
 from gauge.errors import RequestError
@@ -35,6 +36,9 @@ class Breakdown:
 Pools = Callable[[Case], Breakdown]
 
 
+Remedy = tuple[str, dict[str, Any], str]
+
+
 def _no_command(case: Case) -> str:
     return ""
 
@@ -48,7 +52,8 @@ class Runtime:
     """An engine's or trainer's allocation policy.
 
     `uses` are the fields it reads beyond model, task, batch, lengths, dtype and hardware: others that the user set are
-    reported as unused. `check(case)` raises RequestError on what cannot be; `command(case)` starts it so.
+    reported as unused. `check(case)` raises RequestError on what cannot be; `command(case)` starts it so;
+    `remedies(case)` are its own ways to need less: (label, changed fields, cost in words).
     """
 
     id: str
@@ -58,6 +63,7 @@ class Runtime:
     uses: frozenset[str] = frozenset()
     command: Callable[[Case], str] = _no_command
     check: Callable[[Case], None] = _anything
+    remedies: Callable[[Case], list[Remedy]] | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
     source: str = ""
 

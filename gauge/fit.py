@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gauge.case import Case
+from gauge.case import Case, Remedy
 from gauge.errors import RequestError
 from gauge.estimation import Estimate, estimate
+from gauge.runtimes import runtime
 from gauge.units import format_bytes
 
 MOST_BATCH = 65_536
@@ -75,9 +76,6 @@ def _tokens(count: int) -> dict[str, Any]:
     return {"sequence_length": count, "prompt_length": count}
 
 
-Remedy = tuple[str, dict[str, Any], str]
-
-
 def _candidates(case: Case) -> list[Remedy]:
     plan = case.plan
     out: list[Remedy] = []
@@ -94,6 +92,8 @@ def _candidates(case: Case) -> list[Remedy]:
             out.append(("QLoRA", {"method": "qlora"}, "4-bit base weights; slower steps"))
         if plan.batch_size > 1:
             out.append(("half the micro-batch", {"batch_size": plan.batch_size // 2}, "twice the accumulation steps"))
+    elif (own := runtime(plan.runtime, plan.task).remedies) is not None:
+        out += own(case)
     else:
         if plan.quantization == "none":
             out.append(("INT4 weights", {"quantization": "awq-int4-g128"}, "some loss of quality"))

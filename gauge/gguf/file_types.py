@@ -241,6 +241,13 @@ class _Rule:
     traits: Traits
     tensors: list[Stored]
     counts: dict[str, int] = field(default_factory=dict)
+    values: int = 0
+    has_output: bool = False
+
+    def __post_init__(self) -> None:
+        """Counts what the rule compares with."""
+        self.values = sum(t.name.removeprefix("cross_") in ("attn_v", "attn_qkv", "attn_kv_b") for t in self.tensors)
+        self.has_output = any(t.name == "output" for t in self.tensors)
 
     @property
     def base(self) -> str:
@@ -254,8 +261,7 @@ class _Rule:
         return fitting(self._chosen(one), one.row)
 
     def _chosen(self, one: Stored) -> str:
-        has_output = any(t.name == "output" for t in self.tensors)
-        if one.name == "output" or (one.name == "token_embd" and not has_output):
+        if one.name == "output" or (one.name == "token_embd" and not self.has_output):
             return self._output(one)
         if self.file_type == "MXFP4_MOE":
             return "MXFP4" if one.stacked else "Q8_0"
@@ -299,8 +305,7 @@ class _Rule:
         return self.counts[kind] - 1
 
     def _value(self) -> str:
-        total = sum(t.name.removeprefix("cross_") in ("attn_v", "attn_qkv", "attn_kv_b") for t in self.tensors)
-        type = self._cell(VALUES, Place(self._next("value"), total, self.traits))
+        type = self._cell(VALUES, Place(self._next("value"), self.values, self.traits))
         if self.file_type in LOW_BITS:
             return type
         if self.traits.seventy and type in ("Q3_K", "Q4_K"):

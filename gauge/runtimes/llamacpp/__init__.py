@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gauge.breakdown import Item, Pool, constant, item, measured
-from gauge.case import Breakdown, Case, Runtime
+from gauge.case import Breakdown, Case, Remedy, Runtime
 from gauge.errors import RequestError
 from gauge.formats import FORMATS, format_of
 from gauge.layers.attention import Attention
@@ -215,6 +215,28 @@ def _remarks(case: Case) -> Iterator[str]:
         yield "The header's types are exact in sum; how they spread over device and host follows the file type's rule."
 
 
+SMALLER = {"Q8_0": "Q4_K_M", "Q6_K": "Q4_K_M", "Q5_K_M": "Q4_K_M", "Q5_K_S": "Q4_K_M", "Q4_K_M": "IQ3_M"}
+
+
+def remedies(case: Case) -> list[Remedy]:
+    """Smaller file types, an 8-bit cache, experts or layers in host memory."""
+    plan, blocks = case.plan, case.model.decoder.blocks
+    out: list[Remedy] = []
+    if file_type_of(plan) in ("F32", "F16", "BF16"):
+        out.append(("Q8_0 file", {"quantization": "Q8_0"}, "quality hardly changes"))
+        out.append(("Q4_K_M file", {"quantization": "Q4_K_M"}, "some loss of quality"))
+    elif file_type_of(plan) in SMALLER and not plan.gguf_types:
+        other = SMALLER[file_type_of(plan)]
+        out.append((f"{other} file", {"quantization": other}, "some loss of quality"))
+    if plan.kv_cache_dtype is None:
+        out.append(("8-bit cache", {"kv_cache_dtype": "q8_0", "attention": "flash"}, "small risk to quality"))
+    if plan.devices and not plan.cpu_moe_layers and any(isinstance(layer, Experts) for b in blocks for layer in b.layers):
+        out.append(("experts in host memory", {"cpu_moe_layers": len(blocks)}, "slower; only attention stays on the GPU"))
+    if plan.devices and plan.gpu_layers is None:
+        out.append(("half the layers in host memory", {"gpu_layers": len(blocks) // 2}, "several times slower"))
+    return out
+
+
 def command(case: Case) -> str:
     """How to start the server so."""
     plan, context = case.plan, context_of(case)
@@ -249,6 +271,7 @@ RUNTIMES = (
         breakdown=breakdown,
         check=checked,
         command=command,
+        remedies=remedies,
         source="ggml-org/llama.cpp, builds b5353 to b11549",
         uses=frozenset(
             {
