@@ -143,10 +143,10 @@ class CompressedAttention:
             rows = tuple(e for e in x.dims if e.dim is not Dim.HIDDEN)
             size = self.heads * self.head // self.groups
             grouped = tape.alias(out, (*rows, *dims((Dim.GROUPS, self.groups), (Dim.HEAD, size))))
-            narrow = self._narrowed(tape, grouped, rows)
+            narrow = self._narrowed(tape, grouped)
         return self.output(tape, narrow)
 
-    def _narrowed(self, tape: Tape, grouped: Value, rows: tuple[object, ...]) -> Value:
+    def _narrowed(self, tape: Tape, grouped: Value) -> Value:
         weight = tape.weight(self.out_down.weight)
         shape = (*grouped.dims[:-1], *dims((Dim.RANK, self.out_rank)))
         saves = [grouped.storage] if weight.trainable else []

@@ -14,7 +14,7 @@ from gauge.layers.linear import Linear, Shape
 from gauge.layers.norm import Norm
 from gauge.layers.rotary import rotate
 from gauge.sequence import Sequence
-from gauge.tape import Tape, Value, dims
+from gauge.tape import Dims, Tape, Value, dims
 from gauge.tensor import Dim, Tensor
 
 
@@ -169,11 +169,9 @@ class LatentAttention:
     # ---------------------------------------------------------------- forward
     def forward(self, tape: Tape, x: Value) -> Value:
         """Compress, rotate the shared part, expand to heads, attend, project back."""
-        rows = tuple(e for e in x.dims if e.dim is not Dim.HIDDEN)
-        heads = dims((Dim.HEADS, self.heads))
         with tape.hold(x):
-            q = self._queries(tape, x, (*rows, *heads))
-            k, v = self._keys_and_values(tape, x, (*rows, *heads))
+            q = self._queries(tape, x)
+            k, v = self._keys_and_values(tape, x)
             kernel = pick(
                 tape.how.attention,
                 half=tape.how.compute.bytes == 2,
@@ -189,7 +187,7 @@ class LatentAttention:
                 out = tape.mul(out, open_, label="gated output")
         return self.output(tape, out)
 
-    def _queries(self, tape: Tape, x: Value, lead: tuple[object, ...]) -> Value:
+    def _queries(self, tape: Tape, x: Value) -> Value:
         if self.query_rank is None:
             q = self.query(tape, x, "queries")
         else:
@@ -200,7 +198,7 @@ class LatentAttention:
             turned = self._turned(tape, tape.alias(q, _sized(q, self.rope)))
             return tape.concat((q, turned), q.dims, "queries, rotated")
 
-    def _keys_and_values(self, tape: Tape, x: Value, lead: tuple[object, ...]) -> tuple[Value, Value]:
+    def _keys_and_values(self, tape: Tape, x: Value) -> tuple[Value, Value]:
         both = self.kv_down(tape, x, "latent and rotated key")
         rows = tuple(e for e in x.dims if e.dim is not Dim.HIDDEN)
         latent = self.kv_norm(tape, tape.alias(both, (*rows, *dims((Dim.LATENT, self.kv_rank)))))
@@ -219,6 +217,6 @@ class LatentAttention:
         return rotate(tape, part, self.rope, joined=joined, interleaved=joined, scope="")
 
 
-def _sized(value: Value, size: int) -> tuple[object, ...]:
+def _sized(value: Value, size: int) -> Dims:
     last = value.dims[-1]
     return (*value.dims[:-1], last._replace(size=size, whole=size))

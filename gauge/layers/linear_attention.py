@@ -101,8 +101,9 @@ class GatedDeltaNet:
 
     def weights(self) -> Iterator[Tensor]:
         """Projections, convolutions, decay and step, norm."""
-        for owner in (*self.inputs(), self.conv):
-            yield from owner.weights()
+        for linear in self.inputs():
+            yield from linear.weights()
+        yield from self.conv.weights()
         yield from self._vectors()
         yield from self.norm.weights()
         yield from self.out.weights()
@@ -214,8 +215,9 @@ class KimiDelta:
 
     def weights(self) -> Iterator[Tensor]:
         """Projections, convolution, decay and step, norm."""
-        for owner in (*self.qkv, self.conv, *self.decays, self.step, *self.gates):
-            yield from owner.weights()
+        for linear in (*self.qkv, *self.decays, self.step, *self.gates):
+            yield from linear.weights()
+        yield from self.conv.weights()
         yield from self._vectors()
         yield from self.norm.weights()
         yield from self.out.weights()

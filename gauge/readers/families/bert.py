@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from gauge import kernels
 from gauge.layers.attention import Attention
-from gauge.layers.block import Block, Residual
+from gauge.layers.block import Block, Layer, Residual
 from gauge.layers.embedding import Embedding, Embeddings
 from gauge.layers.head import Head
-from gauge.layers.linear import Linear
+from gauge.layers.linear import Linear, LinearLayer
 from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.model import Model, Part
@@ -60,7 +60,10 @@ def read(config: Config) -> Model:
     )
     kind = str(next(iter(config.listed("architectures")), "BertModel"))
     pooled = not kind.endswith(("ForMaskedLM", "ForTokenClassification", "ForQuestionAnswering"))
-    part = Part("encoder", (block,) * layers, embeddings, None, (Pooler(hidden),) if pooled else ())
+    extras: tuple[Layer, ...] = (Pooler(hidden),) if pooled else ()
+    if kind.endswith("ForPreTraining"):
+        extras = (*extras, _next_sentence(hidden))
+    part = Part("encoder", (block,) * layers, embeddings, None, extras)
     return Model(
         id="",
         family=config.text("model_type"),
@@ -104,6 +107,12 @@ def _block(config: Config, hidden: int) -> Block:
             Residual(mlp, after=_norm("output.LayerNorm", hidden)),
         )
     )
+
+
+def _next_sentence(hidden: int) -> LinearLayer:
+    """Whether the second sentence follows the first: the other head of pre-training."""
+    out = ((Dim.LABELS, 2),)
+    return LinearLayer(Linear("cls.seq_relationship", "classifier", out, ((Dim.HIDDEN, hidden),), True, False))
 
 
 def _head(config: Config, kind: str, hidden: int, vocab: int) -> Head | None:

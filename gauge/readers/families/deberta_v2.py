@@ -72,11 +72,13 @@ def _relative(config: Config, hidden: int, positions: int) -> tuple[RelativeEmbe
 
 
 def _distances(config: Config, positions: int) -> int:
-    buckets = config.keys.get("position_buckets", -1)
-    if isinstance(buckets, int) and buckets > 0:
-        return min(buckets, config.integer("position_buckets"))
-    most = config.keys.get("max_relative_positions", -1)
-    return config.integer("max_relative_positions") if isinstance(most, int) and most > 0 else positions  # type: ignore[no-any-return]
+    """Buckets of distances, or the largest distance, or the positions: the first that is above zero."""
+    for name in ("position_buckets", "max_relative_positions"):
+        value = config.keys.get(name)
+        if isinstance(value, int) and value > 0:
+            count: int = config.integer(name)
+            return count
+    return positions
 
 
 def _block(config: Config, hidden: int) -> Block:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gauge.layers.alternating_updates import CopyMaps, Laurel, Predicted
 from gauge.layers.attention import Attention
 from gauge.layers.block import Block, Residual
-from gauge.layers.norm import Norm
+from gauge.layers.norm import Kind, Norm
 from gauge.layers.per_layer_input import PerLayerInput
 from gauge.layers.together import Branch, Together
 from gauge.model import Model
@@ -18,10 +18,10 @@ from gauge.readers.config import Config
 from gauge.readers.families import gemma, gemma4_text, llama
 from gauge.readers.patterns import blocks, layer_count, layer_types, numbers
 
-KIND = "rms_unit_offset"
+KIND: Kind = "rms_unit_offset"
 
 
-class Kind(NamedTuple):
+class LayerKind(NamedTuple):
     """One layer: window, borrowed cache, MLP width."""
 
     slides: bool
@@ -36,7 +36,7 @@ def read(config: Config) -> Model:
     first = layers - config.integer("num_kv_shared_layers", default=15, least=0)
     widths = numbers(config, layers, "intermediate_size", least=1) or [16_384] * layers
     chain = blocks(
-        [Kind(k == "sliding_attention", 0 < first <= i, widths[i]) for i, k in enumerate(kinds)],
+        [LayerKind(k == "sliding_attention", 0 < first <= i, widths[i]) for i, k in enumerate(kinds)],
         lambda kind: _block(config, kind),
     )
     maps = CopyMaps(config.integer("hidden_size"), config.integer("altup_num_inputs", default=4))
@@ -51,7 +51,7 @@ def read(config: Config) -> Model:
     )
 
 
-def _block(config: Config, kind: Kind) -> Block:
+def _block(config: Config, kind: LayerKind) -> Block:
     hidden = config.integer("hidden_size")
     low = Laurel(hidden, config.integer("laurel_rank", default=64))
     post = Norm("post_attention_layernorm", hidden, KIND)
@@ -75,7 +75,7 @@ def _block(config: Config, kind: Kind) -> Block:
     )
 
 
-def _attention(config: Config, kind: Kind) -> Attention:
+def _attention(config: Config, kind: LayerKind) -> Attention:
     return llama.attention(
         config,
         head=config.integer("head_dim", default=256),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gauge.layers.attention import Attention
 from gauge.layers.block import Block, Layer, Residual
 from gauge.layers.experts import Experts
-from gauge.layers.norm import Norm
+from gauge.layers.norm import Kind, Norm
 from gauge.layers.per_layer_input import PerLayerEmbeddings, PerLayerInput
 from gauge.layers.together import Branch, Together
 from gauge.model import Model
@@ -19,10 +19,10 @@ from gauge.readers.families import gemma, llama, mixtral
 from gauge.readers.patterns import blocks, layer_count, layer_types
 from gauge.tensor import Dim
 
-KIND = "rms_unit_offset"
+KIND: Kind = "rms_unit_offset"
 
 
-class Kind(NamedTuple):
+class LayerKind(NamedTuple):
     """One layer: whether it slides a window, and whether it reads an earlier layer's cache."""
 
     slides: bool
@@ -34,7 +34,9 @@ def read(config: Config) -> Model:
     layers = layer_count(config)
     kinds = layer_types(config, layers, lambda i: "sliding_attention" if (i + 1) % 6 else "full_attention")
     first = layers - config.integer("num_kv_shared_layers", default=0, least=0)
-    chain = blocks([Kind(k == "sliding_attention", 0 < first <= i) for i, k in enumerate(kinds)], lambda k: _block(config, k))
+    chain = blocks(
+        [LayerKind(k == "sliding_attention", 0 < first <= i) for i, k in enumerate(kinds)], lambda k: _block(config, k)
+    )
     return llama.decoder(
         config,
         chain,
@@ -55,7 +57,7 @@ def per_layer(config: Config, layers: int) -> tuple[PerLayerEmbeddings, ...]:
     return (PerLayerEmbeddings(rows, layers, narrow, config.integer("hidden_size")),)
 
 
-def _block(config: Config, kind: Kind) -> Block:
+def _block(config: Config, kind: LayerKind) -> Block:
     hidden = config.integer("hidden_size")
     wide = kind.borrows and config.flag("use_double_wide_mlp")
     dense = llama.mlp(config, inner=config.integer("intermediate_size") * (2 if wide else 1), bias=False)
@@ -108,7 +110,7 @@ def _beside(config: Config, hidden: int, dense: Layer) -> Together:
     )
 
 
-def _attention(config: Config, kind: Kind) -> Attention:
+def _attention(config: Config, kind: LayerKind) -> Attention:
     """Global layers may have heads of another size, fewer key heads, and values that are their keys."""
     size, kv_heads = config.integer("head_dim", default=256), config.integer("num_key_value_heads")
     same = False

@@ -5,6 +5,8 @@ Source: transformers 5.23 models/mixtral/modeling_mixtral.py.
 
 from __future__ import annotations
 
+from typing import Any
+
 from gauge.layers.experts import Experts, Router
 from gauge.model import Model
 from gauge.readers.config import Config
@@ -34,8 +36,8 @@ COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_exper
 ACTIVE = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "moe_top_k", "top_k_experts")
 
 
-def router(config: Config, hidden: int, **changes: object) -> Router:
+def router(config: Config, hidden: int, **changes: Any) -> Router:
     """A router by the names that configs use for its sizes."""
     count = config.integer(*COUNTS)
     active = min(count, config.integer(*ACTIVE))
-    return Router(**({"hidden": hidden, "experts": count, "active": active} | changes))  # type: ignore[arg-type]
+    return Router(**({"hidden": hidden, "experts": count, "active": active} | changes))
