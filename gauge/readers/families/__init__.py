@@ -4,6 +4,7 @@ An adapter is a function `read(config) -> Model`. It is found by its file name; 
 """
 
 SAME = {
+    "glm5_next": "qwen2_vl",
     "mllama_text_model": "mllama",
     "clip_vision_model": "clip",
     "clip_text_model": "clip",

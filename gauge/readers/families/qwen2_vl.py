@@ -16,9 +16,10 @@ TEXT = {
     "qwen3_vl_moe": "qwen3_moe",
     "qwen3_5": "qwen3_5_text",
     "qwen3_5_moe": "qwen3_5_moe_text",
-    "glm4v": "glm4",
+    "glm4v": "glm4v_text",
+    "glm5_next": "glm5_next_text",
 }
-VISION = {"glm4v": "glm4v_vision"}
+VISION = {"glm4v": "glm4v_vision", "glm5_next": "glm5_next_vision"}
 
 
 def read(config: Config) -> Model:

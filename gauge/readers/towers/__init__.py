@@ -23,6 +23,7 @@ BUILDERS: dict[str, Builder] = {
     "qwen3_5": qwen.qwen3,
     "qwen3_5_moe": qwen.qwen3,
     "glm4v_vision": qwen.glm4v,
+    "glm5_next_vision": qwen.glm4v,
     "ernie4_5_vl_moe_vision": qwen.ernie,
     "mllama_vision_model": llama.mllama,
     "llama4_vision_model": llama.llama4,

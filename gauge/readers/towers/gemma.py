@@ -11,7 +11,7 @@ from gauge.readers.config import Config
 from gauge.readers.towers.block import encoder_block, tower_part
 
 SIDE = 768
-BANDS = 128
+MOST_LAYERS = 1000
 CONVOLUTION_CHANNELS = (128, 32)
 CONVOLUTION_KERNEL = 5
 REDUCED_BANDS = 32
@@ -44,10 +44,10 @@ def vision(config: Config) -> Part:
     return tower_part(entry, (block,) * config.integer("num_hidden_layers", default=16), SIDE)
 
 
-def sound(config: Config, out: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """The weights of Gemma 4's conformer."""
-    hidden = config.integer("hidden_size", default=1024)
-    head = hidden // config.integer("num_attention_heads", default=8)
+def sound(config: Config, out: int, width: int = 1024) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The weights of Gemma's conformer; `out` is the width of a last projection, 0 for none (Gemma 3n)."""
+    hidden = config.integer("hidden_size", default=width)
+    head = max(1, hidden // config.integer("conf_num_attention_heads", "num_attention_heads", default=8))
     first, second = CONVOLUTION_CHANNELS
     stem = (
         ("subsample.layer0.conv", (first, 1, 9)),
@@ -57,9 +57,10 @@ def sound(config: Config, out: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
         ("subsample.input_proj_linear", (hidden, second * REDUCED_BANDS)),
     )
     layers: list[tuple[str, tuple[int, ...]]] = []
-    for index in range(config.integer("num_hidden_layers", default=12)):
+    for index in range(config.integer("conf_num_hidden_layers", "num_hidden_layers", default=12, most=MOST_LAYERS)):
         layers += [(f"layers.{index}.{name}", shape) for name, shape in _conformer(hidden, head)]
-    return (*stem, *layers, ("output_proj.weight", (out, hidden)), ("output_proj.bias", (out,)))
+    last = (("output_proj.weight", (out, hidden)), ("output_proj.bias", (out,))) if out else ()
+    return (*stem, *layers, *last)
 
 
 def _conformer(hidden: int, head: int) -> tuple[tuple[str, tuple[int, ...]], ...]:

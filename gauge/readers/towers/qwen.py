@@ -5,6 +5,8 @@ Source: transformers 5.23 models/qwen2_vl, qwen2_5_vl, qwen3_vl, glm4v, ernie4_5
 
 from __future__ import annotations
 
+from typing import Any
+
 from gauge.layers.norm import Norm
 from gauge.layers.patches import PatchEmbeddings, patches_of
 from gauge.layers.projector import Activate, Merge, Step, held, linear
@@ -15,13 +17,13 @@ from gauge.readers.towers.block import encoder_block, layer_norm, tower_part
 SIDE = 448
 
 
-def _entry(config: Config, hidden: int, *, patch: int = 14, **more: object) -> PatchEmbeddings:
+def _entry(config: Config, hidden: int, *, patch: int = 14, **more: Any) -> PatchEmbeddings:
     return PatchEmbeddings(
         hidden=hidden,
         patch=config.side("patch_size", patch),
         channels=config.integer("in_channels", "in_chans", "num_channels", default=3),
         frames=config.integer("temporal_patch_size", default=2),
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 
@@ -112,19 +114,24 @@ def qwen3(config: Config) -> Part:
 
 
 def glm4v(config: Config) -> Part:
-    """RMS norms, gated MLPs without biases, a strided convolution that merges patches, a gated merger."""
+    """RMS norms, gated MLPs, a strided convolution that merges patches, a gated merger.
+
+    GLM 5.3 (`projection_intermediate_size`) has q/k norms instead of learned positions.
+    """
     hidden, heads = config.integer("hidden_size", default=1536), config.integer("num_heads", default=12)
     side, out = config.side("image_size", 336), config.integer("out_hidden_size", default=4096)
     merge, inner = _merge(config), config.integer("intermediate_size", default=13696)
-    bias = config.flag("attention_bias")
+    bias, own = config.flag("attention_bias"), "projection_intermediate_size" in config
+    wide = config.integer("projection_intermediate_size", default=inner)
     block = encoder_block(
         hidden=hidden,
         heads=heads,
-        inner=out,
+        inner=inner if own else out,
         norm="rms",
         bias=bias,
-        out_bias=False,
-        mlp_bias=False,
+        out_bias=bias,
+        mlp_bias=own and bias,
+        qk_norm=own,
         gated=True,
         fused=True,
         rotary=True,
@@ -138,13 +145,14 @@ def glm4v(config: Config) -> Part:
         layer_norm("merger.post_projection_norm", out),
         Activate("gelu"),
         held(
-            ("merger.gate_proj.weight", (inner, out)),
-            ("merger.up_proj.weight", (inner, out)),
-            ("merger.down_proj.weight", (out, inner)),
+            ("merger.gate_proj.weight", (wide, out)),
+            ("merger.up_proj.weight", (wide, out)),
+            ("merger.down_proj.weight", (out, wide)),
         ),
     )
     patch = config.side("patch_size", 14)
-    entry = _entry(config, hidden, positions=patches_of(side, patch), norm=Norm("post_conv_layernorm", hidden))
+    learned: dict[str, Any] = {} if own else {"positions": patches_of(side, patch), "norm": Norm("post_conv_layernorm", hidden)}
+    entry = _entry(config, hidden, **learned)
     return tower_part(entry, (block,) * config.integer("depth", default=24), side, None, tail)
 
 
