@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, Literal
 
 from gauge.overheads import Overhead
@@ -129,6 +130,34 @@ def item(
         high=size,
         certainty=certainty,
         factors=factors_of(tensor),
+        why=why,
+        source=source,
+        moments=moments,
+        scope=scope,
+    )
+
+
+def product(
+    component: str,
+    label: str,
+    factors: tuple[Factor, ...],
+    *,
+    why: str = "",
+    source: str = "",
+    certainty: Certainty = "policy",
+    moments: tuple[str, ...] = (),
+    scope: Scope = "allocated",
+) -> Item:
+    """An item whose bytes are the product of the factors; those that divide must leave no remainder."""
+    size = prod(f.value for f in factors if not f.divides) // prod(f.value for f in factors if f.divides)
+    return Item(
+        component=component,
+        label=label,
+        bytes=size,
+        low=size,
+        high=size,
+        certainty=certainty,
+        factors=factors,
         why=why,
         source=source,
         moments=moments,

@@ -25,12 +25,17 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Breakdown:
-    """A runtime's answer. `capacity` holds what the runtime itself knows (`kv_pool_bytes`, `kv_pool_tokens`)."""
+    """A runtime's answer. `capacity` holds what the runtime itself knows (`kv_pool_bytes`, `kv_pool_tokens`).
+
+    `spare`, for an engine that reserves a share of the device: bytes that the share leaves beyond what the request
+    needs, negative where it falls short.
+    """
 
     pools: tuple[Pool, ...]
     capacity: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     trainable: int | None = None
+    spare: int | None = None
 
 
 Pools = Callable[[Case], Breakdown]

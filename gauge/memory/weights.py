@@ -13,26 +13,43 @@ from gauge.model import Model
 from gauge.tensor import Mesh, Rules, Tensor, shard
 
 Store = Callable[[Tensor], Iterable[Tensor]]
+Splits = Rules | Callable[[Tensor], Rules]
+Shape = Callable[[Tensor], Tensor]
 WHY = "Every weight is resident: each token passes through all of them."
 
 WHY_BUFFERS = "Batch norms remember a mean and a variance of each channel."
 
 
-def stored(model: Model, store: Store, rules: Rules = (), mesh: Mesh | None = None) -> Iterator[tuple[Tensor, int]]:
-    """Every weight as it is stored and split, with the number of layers that own one."""
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def stored(
+    model: Model, store: Store, rules: Splits = (), mesh: Mesh | None = None, shape: Shape = _as_it_is
+) -> Iterator[tuple[Tensor, int]]:
+    """Every weight as one device shapes, splits and stores it, with the number of layers that own one.
+
+    `shape` is what the runtime makes of a weight before splitting (padded vocabulary); `rules` may depend on the weight.
+    What is split is the weight: each device then has the scales of its own share.
+    """
     for tensor, count in model.weights():
-        for kept in store(tensor):
-            yield shard(kept, rules, mesh or {}), count
+        own = rules(tensor) if callable(rules) else rules
+        for kept in store(shard(shape(tensor), own, mesh or {})):
+            yield kept, count
 
 
 def weight_items(
-    model: Model, store: Store, rules: Rules = (), mesh: Mesh | None = None, component: str = "weights"
+    model: Model,
+    store: Store,
+    rules: Splits = (),
+    mesh: Mesh | None = None,
+    component: str = "weights",
+    shape: Shape = _as_it_is,
 ) -> tuple[Item, ...]:
     """One item for each kind of weight: the role, counted over layers."""
-    named = ((replace(t, name=label_of(t.role, t.name)), n) for t, n in stored(model, store, rules, mesh))
+    named = ((replace(t, name=label_of(t.role, t.name)), n) for t, n in stored(model, store, rules, mesh, shape))
     return tuple(
-        item(f"{component}.{component_of(t.role)}", t, why=WHY, source=model.source)
-        for t in layered(named, model.layers)
+        item(f"{component}.{component_of(t.role)}", t, why=WHY, source=model.source) for t in layered(named, model.layers)
     )
 
 

@@ -1,0 +1,526 @@
+"""vLLM: a share of the device is reserved at start; weights, a profiled peak and libraries come out of it, the rest is
+the cache's pool.
+
+pool = total × gpu_memory_utilization − weights − profiled peak − memory outside the allocator. CUDA graphs are taken
+afterwards; from 0.21 an estimate of them is subtracted too.
+Source: vLLM v1/worker/gpu_worker.py (release 0.19) and start-up logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from gauge.breakdown import Factor, Item, Pool, constant, item, product
+from gauge.case import Breakdown, Case, Runtime
+from gauge.errors import RequestError
+from gauge.formats import FLOAT32, FORMATS, Format, format_of
+from gauge.layers.attention import Attention
+from gauge.layers.experts import Experts
+from gauge.memory.collect import layered, stacked
+from gauge.memory.engine_pass import Sampler, forward_peak, held_by_caller, quantized_input
+from gauge.memory.engine_weights import absorbed, padded_vocabulary, rotary_tables, rounding
+from gauge.memory.paged_cache import Paging, kinds, paging
+from gauge.memory.stages import Stage, stages
+from gauge.memory.state import WHY_CACHE, cache_formats, state_items
+from gauge.memory.weights import stored, weight_items
+from gauge.model import Model
+from gauge.overheads import overhead
+from gauge.plan import Plan
+from gauge.quantization import scheme_of
+from gauge.runtimes.release import Release, release
+from gauge.sequence import Sequence
+from gauge.tape import How
+from gauge.tensor import Axis, Dim, Mesh, Rules, Tensor, extent, tensor
+from gauge.units import GIB, ceil_div, round_up
+
+SOURCE = "https://github.com/vllm-project/vllm, release 0.19"
+MOMENTS = (("load", "after loading"), ("profile", "start-up profile"), ("serve", "serving"))
+LIVE = ("profile", "serve")
+TENSOR_RULES: Rules = (
+    (Dim.VOCAB, Axis.TENSOR),
+    (Dim.HEADS, Axis.TENSOR),
+    (Dim.KV_HEADS, Axis.TENSOR),
+    (Dim.FFN, Axis.TENSOR),
+    (Dim.INNER, Axis.TENSOR),
+)
+EXPERT_RULES: Rules = ((Dim.EXPERTS, Axis.EXPERT),)
+UTILIZATION = 0.90
+VOCAB_MULTIPLE = 64
+SAMPLER_WORDS = "Rows of the vocabulary that sampling holds, one a sequence; tensor parallelism does not split them."
+FORWARD_WORDS = "Alive at the largest operator of the profiled forward pass."
+LARGE_DEVICE = 70 * GIB
+GRAPH_SIZES = (1, 2, 4)
+LARGEST_GRAPH = 512
+
+
+# ------------------------------------------------------------------------------------------------ settings
+@dataclass(frozen=True)
+class Settings:
+    """What the engine decides from plan, device and release."""
+
+    case: Case
+
+    @property
+    def plan(self) -> Plan:
+        """The plan."""
+        return self.case.plan
+
+    @cached_property
+    def release(self) -> Release:
+        """The release that is meant."""
+        return release(self.plan.runtime_version)
+
+    @cached_property
+    def old(self) -> bool:
+        """Whether it is the first engine (V0)."""
+        return self.release.says("V0") or (not self.release.says("V1") and self.release.before((0, 8), (2025, 3)))
+
+    @property
+    def roomy(self) -> bool:
+        """Whether the device is of the class (70 GiB and more, no A100) that gets the larger defaults."""
+        device, total = self.case.cluster.device, self.case.cluster.capacity
+        return total is not None and total >= LARGE_DEVICE and not (device and "A100" in device.title)
+
+    @property
+    def subtracts_graphs(self) -> bool:
+        """Whether the pool is what an estimate of the graphs leaves, too."""
+        return not self.old and not self.release.before((0, 21), (2026, 5))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that one step computes at most. The first engine profiles one prompt of the full length."""
+        asked = self.plan.max_num_batched_tokens
+        if asked is not None:
+            return asked
+        if self.old:
+            return max(self.plan.tokens, 2048)
+        return 8192 if self.roomy else 2048
+
+    @property
+    def rows(self) -> int:
+        """Sequences that the sampler's profile has."""
+        asked = self.plan.max_num_seqs
+        most = asked if asked is not None else 256 if self.old or not self.roomy else 1024
+        return min(most, self.tokens)
+
+    @property
+    def dtype(self) -> Format:
+        """The dtype of unquantized weights and activations."""
+        return FORMATS[self.plan.dtype]
+
+    @property
+    def share(self) -> int | None:
+        """Bytes of one device that the engine may take."""
+        total = self.case.cluster.capacity
+        if total is None:
+            return None
+        asked = self.plan.gpu_memory_utilization
+        return int(total * (UTILIZATION if asked is None else asked))
+
+    @property
+    def mesh(self) -> Mesh:
+        """Splits inside a stage."""
+        return {Axis.TENSOR: self.plan.tensor_parallel, Axis.EXPERT: self.plan.expert_parallel}
+
+    def rules(self, weight: Tensor) -> Rules:
+        """Under expert parallelism a device has whole experts; everything else is split by tensor parallelism."""
+        if self.plan.expert_parallel > 1 and any(e.dim is Dim.EXPERTS for e in weight.dims):
+            return EXPERT_RULES
+        return TENSOR_RULES
+
+    @property
+    def how(self) -> How:
+        """The circumstances of the profiled pass."""
+        ep = self.plan.expert_parallel > 1
+        rules = tuple(r for r in TENSOR_RULES if not (ep and r[0] is Dim.EXPERTS))
+        return How(compute=self.dtype, grad=False, kernels="fused", attention="flash", frozen=True, rules=rules, mesh=self.mesh)
+
+    @property
+    def captured(self) -> int:
+        """CUDA graphs that are captured: piecewise and full ones for each batch size; one kind in the first engine."""
+        if self.plan.enforce_eager:
+            return 0
+        if self.old:
+            return len([1, 2, 4, *range(8, min(self.rows, 256) + 1, 8)])
+        largest = min(2 * self.rows, LARGEST_GRAPH)
+        sizes = {n for n in (*GRAPH_SIZES, *range(8, 256, 8), *range(256, LARGEST_GRAPH + 1, 16)) if n <= largest}
+        return 2 * len(sizes)
+
+
+def formats(plan: Plan) -> Callable[[Tensor], Format]:
+    """The format of each state tensor under this plan."""
+    key = format_of(plan.kv_cache_dtype or plan.dtype)
+    return cache_formats(key, None, lambda t: t.format if t.format is FLOAT32 else FORMATS[plan.dtype])
+
+
+# ------------------------------------------------------------------------------------------------ weights
+def weights(stage: Stage, settings: Settings) -> Iterator[Item]:
+    """Weights of one stage and what is kept beside them."""
+    plan, model, dtype = settings.plan, stage.model, settings.dtype
+    scheme = scheme_of(plan.quantization)
+    shape = shaped(model, plan.tensor_parallel)
+    yield from weight_items(model, lambda t: scheme.stored(t, dtype), settings.rules, settings.mesh, shape=shape)
+    for table in rotary_tables(model, dtype):
+        why = "Cosines and sines of every position up to the model's longest; each rank keeps the whole table."
+        yield item("weights.rotary", table, why=why, source=SOURCE, certainty="policy")
+    copies = absorbed(model, dtype, TENSOR_RULES, settings.mesh)
+    for copy in layered(copies, len(model.decoder.blocks)):
+        why = "Latent attention keeps the way up from the latent a second time, in the shape that decoding needs."
+        yield item("weights.absorbed", copy, why=why, source=SOURCE, certainty="policy")
+    extra = rounding(stored(model, lambda t: scheme.stored(t, dtype), settings.rules, settings.mesh, shape))
+    if extra:
+        yield product(
+            "weights.rounding",
+            "whole allocator segments",
+            (Factor("bytes", extra, "of all matrices of 10 MiB and more"),),
+            why="PyTorch's allocator books large tensors in whole 2 MiB segments.",
+            source="PyTorch c10/cuda/CUDACachingAllocator.cpp",
+        )
+
+
+def shaped(model: Model, degree: int) -> Callable[[Tensor], Tensor]:
+    """A weight as vLLM's layers shape it: rows of the vocabulary padded, key heads of fused matrices one a rank."""
+    attention = model.first(Attention)
+
+    def shape(weight: Tensor) -> Tensor:
+        fused = weight.role in ("qkv", "qkv_bias") and weight.dims[0].dim is Dim.HEADS
+        if not fused or attention is None or degree == 1:
+            return padded_vocabulary(weight, VOCAB_MULTIPLE)
+        each = ceil_div(attention.heads, degree) + 2 * ceil_div(attention.kv_heads, degree)
+        return replace(weight, dims=(extent(Dim.HEADS, each * degree), *weight.dims[1:]))
+
+    return shape
+
+
+# ------------------------------------------------------------------------------------------------ profiled peak
+def profile(stage: Stage, settings: Settings) -> tuple[Item, ...]:
+    """What the start-up profile peaks at: the sampler or the forward pass, whichever is larger."""
+    forward = tuple(_forward(stage, settings))
+    head = stage.model.head
+    if not stage.last or head is None or head.per_sequence:
+        return forward
+    sampler = tuple(_sampler(stage, settings))
+    return max(sampler, forward, key=lambda items: sum(i.bytes for i in items))
+
+
+def _forward(stage: Stage, settings: Settings) -> Iterator[Item]:
+    model, tokens = stage.model, settings.tokens
+    peak = forward_peak(model, settings.how, tokens)
+    eager = settings.old or settings.plan.enforce_eager
+    flying = [*peak.flying, *([held_by_caller(tokens, model.hidden, settings.dtype)] if eager else [])]
+    if not eager and settings.plan.quantization in ("int8", "fp8"):
+        extra = quantized_input(model, settings.how, tokens)
+        flying += [extra] if extra else []
+    if settings.plan.pipeline_parallel > 1:
+        shape = ((Dim.COPIES, 2 if stage.first else 4), (Dim.TOKENS, tokens), (Dim.HIDDEN, model.hidden))
+        flying.append(tensor("streams handed between stages", settings.dtype, *shape))
+    yield from _profiled(flying, "activations", FORWARD_WORDS)
+    yield from _workspaces(peak.workspaces, settings)
+    yield constant(
+        "workspace",
+        overhead("vllm", "profile_eager" if eager else "profile_forward"),
+        moments=LIVE,
+        scope="allocated",
+    )
+    yield from _encoder(stage, settings)
+
+
+def _sampler(stage: Stage, settings: Settings) -> Iterator[Item]:
+    model, plan = stage.model, settings.plan
+    assert model.head is not None
+    sorts = settings.old or settings.release.before((0, 17), (2026, 2))
+    programs = overhead("vllm", "sampler_programs").value
+    sampler = Sampler(settings.rows, model.head.outputs, settings.dtype, sorts, programs)
+    yield from _profiled(sampler.tensors(), "logits", SAMPLER_WORDS)
+    hidden = (
+        tensor("hidden states of the whole batch", settings.dtype, (Dim.TOKENS, settings.tokens), (Dim.HIDDEN, model.hidden)),
+        tensor("hidden states to sample from", settings.dtype, (Dim.BATCH, settings.rows), (Dim.HIDDEN, model.hidden)),
+    )
+    yield from _profiled(hidden, "activations", FORWARD_WORDS)
+    yield from _workspaces(forward_peak(model, settings.how, settings.tokens).workspaces, settings)
+    eager = settings.old or plan.enforce_eager
+    found = overhead("vllm", "profile_eager" if eager and settings.old else "profile")
+    yield constant("workspace", found, moments=LIVE, scope="allocated")
+    yield from _encoder(stage, settings)
+
+
+def _profiled(tensors: Iterable[Tensor], component: str, why: str) -> Iterator[Item]:
+    for one in stacked((t, 1) for t in tensors):
+        yield item(component, one, why=why, source=SOURCE, certainty="policy", moments=LIVE)
+
+
+def _workspaces(tensors: Iterable[Tensor], settings: Settings) -> Iterator[Item]:
+    if settings.plan.quantization == "mxfp4":
+        return
+    why = "The fused expert kernel's two workspaces, sized for the largest batch; the engine keeps them."
+    yield from _profiled(tensors, "workspace.experts", why)
+
+
+def _encoder(stage: Stage, settings: Settings) -> Iterator[Item]:
+    """Encoder output cached for the profile, where the model reads pictures."""
+    if settings.old or not stage.first or not any(p.optional for p in stage.model.parts):
+        return
+    shape = ((Dim.TOKENS, settings.tokens), (Dim.HIDDEN, stage.model.hidden))
+    cached = tensor("encoder output held in its cache", settings.dtype, *shape)
+    why = "The profile fills the encoder cache with as many tokens of pictures as one step may take."
+    yield from _profiled((cached,), "activations", why)
+    yield constant("workspace", overhead("vllm", "encoder_extra"), moments=LIVE, scope="allocated")
+
+
+# ------------------------------------------------------------------------------------------------ outside and graphs
+def outside(settings: Settings) -> Item:
+    """What the engine's log calls non-torch memory."""
+    plan = settings.plan
+    if settings.old:
+        id = "outside_v0"
+    elif plan.tensor_parallel >= 4:
+        id = "outside_tp4"
+    elif plan.tensor_parallel > 1:
+        id = "outside_tp2"
+    else:
+        id = "outside_stages" if plan.pipeline_parallel > 1 else "outside"
+    return constant("framework", overhead("vllm", id))
+
+
+def before(settings: Settings) -> Item:
+    """What is in use before the engine takes its share: it comes on top of it."""
+    together = settings.plan.tensor_parallel * settings.plan.pipeline_parallel > 1
+    return constant("communication.start", overhead("vllm", "before_parallel" if together else "before"))
+
+
+def graphs(stage: Stage, settings: Settings) -> Item | None:
+    """Captured CUDA graphs: a term a layer and graph, one for routed experts, one for the graphs' own pool."""
+    count = settings.captured
+    if not count:
+        return None
+    model, plan = stage.model, settings.plan
+    sizes = [overhead("vllm", "graph_layer").times(len(model.decoder.blocks) * count)]
+    visits = sum(layer.router.active for b in model.decoder.blocks for layer in b.layers if isinstance(layer, Experts))
+    sizes.append(overhead("vllm", "graph_expert").times(visits * count))
+    if not settings.old:
+        sizes.append(overhead("vllm", "graph_base").range)
+        sizes.append(overhead("vllm", "graph_hidden").times(ceil_div(model.hidden, plan.tensor_parallel)))
+    total = (sum(s[0] for s in sizes), sum(s[1] for s in sizes), sum(s[2] for s in sizes))
+    label = f"{count} CUDA graphs over {len(model.decoder.blocks)} layers"
+    return constant("cuda_graphs", overhead("vllm", "graph_layer"), label=label, size=total, moments=("serve",))
+
+
+# ------------------------------------------------------------------------------------------------ cache
+@dataclass(frozen=True)
+class Cache:
+    """The pool that the share leaves on one stage, and what the request needs of it."""
+
+    groups: Paging | None
+    pool: int | None
+    settings: Settings
+
+    @property
+    def blocks(self) -> int:
+        """Blocks that the request's sequences need."""
+        plan = self.settings.plan
+        if self.groups is None:
+            return 0
+        return self.groups.blocks(plan.tokens, self.settings.tokens) * plan.batch_size
+
+    @property
+    def need(self) -> int:
+        """Bytes of those blocks."""
+        return self.blocks * self.groups.block if self.groups else 0
+
+    def capacity(self) -> dict[str, int]:
+        """The pool in bytes and tokens, and the sequences of the asked length that it holds."""
+        if self.pool is None or self.groups is None:
+            return {} if self.pool is None else {"kv_pool_bytes": max(self.pool, 0), "kv_pool_tokens": 0}
+        return {"kv_pool_bytes": max(self.pool, 0), "kv_pool_tokens": self.groups.capacity(self.pool)}
+
+    def items(self, stage: Stage) -> Iterator[Item]:
+        """The blocks that the request needs, then the rest of the pool, which only the share asks for."""
+        if self.groups is None:
+            return
+        yield from self._needed(stage, self.groups)
+        if self.pool is not None and self.pool > self.need:
+            yield product(
+                "kv_cache.reserve",
+                "rest of the reserved pool",
+                (Factor("bytes", self.pool - self.need, "the reserved share less everything else"),),
+                why="The engine takes its whole share of the device at start; the request does not need this part.",
+                source=SOURCE,
+                moments=("serve",),
+                scope="reserved",
+            )
+
+    def _needed(self, stage: Stage, groups: Paging) -> Iterator[Item]:
+        settings, plan = self.settings, self.settings.plan
+        plain = len(groups.kinds) == 1 and groups.kinds[0].reach == "full" and groups.layers > 1
+        if plain:
+            sequence = Sequence(plan.batch_size, round_up(plan.tokens, groups.tokens), policy=_whole)
+            cache = state_items(stage.model, sequence, formats(plan), TENSOR_RULES, settings.mesh)
+            yield from (i.at("serve") for i in cache)
+            return
+        factors = (
+            Factor("blocks", self.blocks, f"{groups.tokens} tokens each, in {len(groups.kinds)} groups of layers"),
+            Factor("layers a group", groups.layers, f"{groups.padding} of them padding" if groups.padding else ""),
+            Factor("bytes a page", groups.page, f"one layer's {groups.tokens} tokens"),
+        )
+        yield product("kv_cache", "cache blocks", factors, why=WHY_CACHE, source=SOURCE, moments=("serve",))
+
+
+def _whole(tokens: int, window: int | None, chunk: int | None) -> int:
+    """A model whose layers all look alike keeps every token."""
+    return tokens
+
+
+def cache(stage: Stage, settings: Settings, taken: int) -> Cache:
+    """The cache of one stage when `taken` bytes of the share are gone."""
+    found = paging(kinds(stage.model, formats(settings.plan), TENSOR_RULES, settings.mesh))
+    share = settings.share
+    return Cache(found, None if share is None else share - taken, settings)
+
+
+# ------------------------------------------------------------------------------------------------ breakdown
+@dataclass(frozen=True)
+class Rank:
+    """One stage's items and cache."""
+
+    stage: Stage
+    items: tuple[Item, ...]
+    cache: Cache
+
+    @property
+    def leaves(self) -> int:
+        """Tokens that its pool holds, or minus its bytes where no device is known: the least is the worst stage."""
+        found = self.cache
+        if found.pool is not None and found.groups is not None:
+            return found.pool // found.groups.block
+        return -sum(i.bytes for i in self.items)
+
+
+def rank(stage: Stage, settings: Settings) -> Rank:
+    """Everything that one device of a stage holds."""
+    fixed = [*weights(stage, settings), *profile(stage, settings), outside(settings)]
+    captured = graphs(stage, settings)
+    taken = sum(i.bytes for i in fixed)
+    if captured and settings.subtracts_graphs:
+        taken += captured.bytes
+    held = cache(stage, settings, taken)
+    items = (*fixed, *held.items(stage), *((captured,) if captured else ()), before(settings))
+    return Rank(stage, items, held)
+
+
+def serving(case: Case) -> Breakdown:
+    """The worst stage: the one whose pool holds the fewest blocks."""
+    settings = Settings(case)
+    ranks = [rank(stage, settings) for stage in stages(case.model, case.plan.pipeline_parallel)]
+    worst = min(ranks, key=lambda r: r.leaves)
+    pool = Pool("gpu", max(case.cluster.count, 1), worst.items, MOMENTS)
+    held = worst.cache
+    spare = None if held.pool is None else held.pool - held.need
+    return Breakdown(pools=(pool,), capacity=held.capacity(), warnings=tuple(_remarks(settings, held)), spare=spare)
+
+
+def _remarks(settings: Settings, held: Cache) -> Iterator[str]:
+    plan = settings.plan
+    if settings.share is None and plan.gpu_memory_utilization is not None:
+        yield "gpu_memory_utilization is a share of a device: give device or device_memory to learn the pool."
+    if held.pool is not None and held.pool < held.need:
+        yield "The reserved share does not hold the cache that these sequences need: vLLM would queue or refuse them."
+    groups = held.groups
+    if groups is not None and groups.padding:
+        yield f"vLLM groups layers by kind and pads them: {groups.padding} empty layers share the cache's pool."
+    if groups is not None and any(k.reach == "recurrent" for k in groups.kinds):
+        yield f"Attention blocks are enlarged to {groups.tokens} tokens so that their page holds a recurrent state."
+
+
+def check(case: Case) -> None:
+    """Degrees that vLLM's layers cannot be split by. Raises RequestError."""
+    plan, model = case.plan, case.model
+    degree = plan.tensor_parallel
+    rows = round_up(model.vocab, VOCAB_MULTIPLE)
+    if degree > 1 and rows % degree:
+        raise RequestError("tensor_parallel", f"{degree} does not divide the padded vocabulary of {rows:,}", "use 2, 4 or 8")
+    attention = model.first(Attention)
+    if attention is not None and degree > 1:
+        few, many = sorted((attention.kv_heads, degree))
+        if many % few:
+            raise RequestError(
+                "tensor_parallel",
+                f"{degree} and {attention.kv_heads} KV heads do not divide each other",
+                "use a degree that divides the KV heads or is a multiple of them",
+            )
+    if plan.pipeline_parallel > len(model.decoder.blocks):
+        raise RequestError(
+            "pipeline_parallel",
+            f"{plan.pipeline_parallel} stages for {len(model.decoder.blocks)} layers",
+            f"use at most {len(model.decoder.blocks)}",
+        )
+    whole = degree * plan.data_parallel
+    if plan.expert_parallel > 1 and plan.expert_parallel != whole:
+        raise RequestError(
+            "expert_parallel",
+            f"vLLM spreads experts over all {whole} tensor- and data-parallel ranks",
+            f"use {whole}, or change tensor_parallel or data_parallel",
+        )
+
+
+# ------------------------------------------------------------------------------------------------ command
+CACHE_NAMES = {"fp8": "fp8", "bfloat16": "bfloat16", "float16": "float16"}
+METHODS = {"fp8": "fp8", "bnb-nf4": "bitsandbytes", "bnb-nf4-double": "bitsandbytes"}
+
+
+def command(case: Case) -> str:
+    """`vllm serve` with these settings."""
+    plan = case.plan
+    words = [f"vllm serve {case.model.id}", f"--dtype {plan.dtype}", f"--max-model-len {plan.tokens}"]
+    if plan.quantization in METHODS:
+        words.append(f"--quantization {METHODS[plan.quantization]}")
+    if plan.kv_cache_dtype in CACHE_NAMES and plan.kv_cache_dtype != plan.dtype:
+        words.append(f"--kv-cache-dtype {CACHE_NAMES[plan.kv_cache_dtype]}")
+    for flag, degree in (
+        ("tensor", plan.tensor_parallel),
+        ("pipeline", plan.pipeline_parallel),
+        ("data", plan.data_parallel),
+    ):
+        if degree > 1:
+            words.append(f"--{flag}-parallel-size {degree}")
+    if plan.expert_parallel > 1:
+        words.append("--enable-expert-parallel")
+    if plan.gpu_memory_utilization is not None:
+        words.append(f"--gpu-memory-utilization {plan.gpu_memory_utilization:g}")
+    if plan.max_num_seqs is not None:
+        words.append(f"--max-num-seqs {plan.max_num_seqs}")
+    if plan.max_num_batched_tokens is not None:
+        words.append(f"--max-num-batched-tokens {plan.max_num_batched_tokens}")
+    if plan.enforce_eager:
+        words.append("--enforce-eager")
+    return " ".join(words)
+
+
+RUNTIMES = (
+    Runtime(
+        id="vllm",
+        label="vLLM",
+        tasks=("inference",),
+        breakdown=serving,
+        uses=frozenset(
+            {
+                "quantization",
+                "sparsity",
+                "kv_cache_dtype",
+                "gpu_memory_utilization",
+                "max_num_seqs",
+                "max_num_batched_tokens",
+                "enforce_eager",
+                "tensor_parallel",
+                "pipeline_parallel",
+                "data_parallel",
+                "expert_parallel",
+                "prompt_length",
+            }
+        ),
+        command=command,
+        check=check,
+        source=SOURCE,
+    ),
+)
