@@ -19,7 +19,7 @@ from gauge.model import Model
 from gauge.optimizers import OPTIMIZERS
 from gauge.plan import BOTH, DEFAULTS, GROUPS, KNOBS, Knob, Plan
 from gauge.quantization import GGUF_FILE_TYPES, SCHEMES
-from gauge.readers import generic, huggingface
+from gauge.readers import generic, huggingface, quantization_config
 from gauge.runtimes import of_task, runtime, runtimes
 from gauge.units import parse_bytes, parse_count, parse_tokens
 
@@ -297,6 +297,8 @@ def _case(values: dict[str, Any], edits: dict[str, Any], given: frozenset[str]) 
         values["model"] = None
     model = model_of(values, edits)
     plan = _filled(Plan(**values), model)
+    if "quantization" not in given:
+        plan, model = _quantized(plan, model)
     cluster = Cluster(load_device(plan.device) if plan.device else None, plan.devices or 0, plan.device_memory)
     case = Case(model, plan, cluster, given | {f"config.{k}" for k in edits})
     attention = model.first(Attention)
@@ -319,7 +321,7 @@ def model_of(values: Mapping[str, Any], edits: Mapping[str, Any]) -> Model:
     if not keys and parameters:
         return generic.from_parameters(parameters)
     before = dict(keys)
-    keys |= edits
+    keys = huggingface.edited(keys, edits)
     model = huggingface.read(keys)
     id = name or "custom"
     title = entry["title"] if entry and config is None else id
@@ -359,6 +361,15 @@ def _filled(plan: Plan, model: Model) -> Plan:
     if plan.devices is None:
         changes["devices"] = plan.world
     return plan.edited(**changes)
+
+
+def _quantized(plan: Plan, model: Model) -> tuple[Plan, Model]:
+    """The plan under the config's own quantization, where the user chose none; training and GGUF files start without."""
+    scheme, note = quantization_config.understood(model.config)
+    if plan.training or "quantization" not in runtime(plan.runtime, plan.task).uses or plan.runtime == "llama.cpp":
+        return plan, model
+    model = model.edited(notes=(*model.notes, note)) if note else model
+    return plan.edited(quantization=scheme) if scheme else plan, model
 
 
 def unused(case: Case) -> list[str]:
