@@ -130,7 +130,7 @@ def _ranged(one: Item, graph: Graph) -> Item:
     if graph.backend == "cpu":
         return one
     single = graph.residual(1).bytes
-    return replace(one, low=single, high=7 * single, certainty="measured")
+    return replace(one, low=single, high=max(7 * single, one.bytes), certainty="measured")
 
 
 def _repacked(placement: Placement) -> tuple[Item, ...]:
