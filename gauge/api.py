@@ -44,6 +44,8 @@ def answer_to(request: Any, deep: bool = True) -> dict[str, Any]:
         return estimate(**{str(k): v for k, v in request.items()}).answer(deep)
     except RequestErrors as found:
         return report.failure(found.errors)
+    except RequestError as error:
+        return report.failure([error])
     except (RecursionError, MemoryError, OverflowError) as why:
         return report.failure(
             [RequestError("request", f"it is too large or too deep ({type(why).__name__})", "make it smaller")]

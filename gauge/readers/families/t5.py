@@ -25,22 +25,24 @@ def read(config: Config) -> Model:
         "encoder",
         _stack(config, layers, False),
         Embeddings((embedding,), dropout=dropout),
-        Norm("final_layer_norm", hidden),
+        Norm("final_layer_norm", hidden, "rms_late"),
         sequence="source",
+        dropout=dropout,
     )
     decoder = Part(
         "decoder",
         _stack(config, config.integer("num_decoder_layers", default=layers), True),
         Embeddings((embedding,), dropout=dropout, shared=True),
-        Norm("final_layer_norm", hidden),
+        Norm("final_layer_norm", hidden, "rms_late"),
         sequence="target",
+        dropout=dropout,
     )
     tied = config.flag("tie_word_embeddings", default=True)
     return Model(
         id="",
         family=config.text("model_type"),
         parts=(encoder, decoder),
-        head=Head(hidden=hidden, outputs=vocab, tied=tied, upcast=False),
+        head=Head(hidden=hidden, outputs=vocab, tied=tied, upcast=False, scaled=tied),
         max_length=config.integer("n_positions", default=512),
         hidden=hidden,
         vocab=vocab,
@@ -71,11 +73,11 @@ def _block(config: Config, decoder: bool, first: bool) -> Block:
         shared_bias="decoder" if decoder else "encoder",
         names=("q", "k", "v", "o"),
     )
-    steps = [Residual(own, pre=Norm("layer_norm", hidden))]
+    steps = [Residual(own, pre=Norm("layer_norm", hidden, "rms_late"))]
     if decoder:
-        cross = own.edited(cross=hidden, causal=False, caches=True, relative_buckets=0, shared_bias="")
-        steps.append(Residual(cross, pre=Norm("layer_norm", hidden)))
-    steps.append(Residual(_mlp(config, hidden, dropout), pre=Norm("layer_norm", hidden)))
+        cross = own.edited(cross=hidden, causal=False, caches=True, relative_buckets=0, shared_bias="cross")
+        steps.append(Residual(cross, pre=Norm("layer_norm", hidden, "rms_late")))
+    steps.append(Residual(_mlp(config, hidden, dropout), pre=Norm("layer_norm", hidden, "rms_late")))
     return Block(tuple(steps), kind="decoder block" if decoder else "encoder block")
 
 

@@ -1,0 +1,133 @@
+"""Every model of the catalogue, from its config: parameters to the last digit, caches, shared blocks, odd configs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from gauge.errors import RequestError
+from gauge.memory.state import is_recurrent
+from gauge.readers.huggingface import adapter_of, read
+from gauge.sequence import Sequence
+
+GIB = 1 << 30
+ENTRIES = [json.loads(line) for line in files("gauge.data").joinpath("models.jsonl").read_text().splitlines()]
+BY_ID = {entry["id"]: entry for entry in ENTRIES}
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: str(e["id"]))
+def test_parameters_equal_the_catalogue(entry: dict[str, Any]) -> None:
+    assert read(entry["config"]).parameters == entry["parameters"]
+
+
+@pytest.mark.parametrize("kind", sorted({e["config"]["model_type"] for e in ENTRIES}))
+def test_every_type_of_the_catalogue_has_an_adapter(kind: str) -> None:
+    assert adapter_of(kind) is not None
+
+
+# Keys and values in bfloat16 of 32,768 tokens, and recurrent state, by the architecture's own need, in GiB.
+CACHES = {
+    "meta-llama/Llama-3.1-8B": (4.00, 0),
+    "Qwen/Qwen3-0.6B": (3.50, 0),
+    "deepseek-ai/DeepSeek-V3": (2.14, 0),
+    "google/gemma-3-27b-pt": (2.91, 0),
+    "openai/gpt-oss-20b": (0.75, 0),
+    "Qwen/Qwen3.5-27B": (2.00, 0.14),
+    "google/gemma-4-26B-A4B": (0.82, 0),
+    "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": (0.19, 0.05),
+    "meta-llama/Llama-4-Scout-17B-16E-Instruct": (2.63, 0),
+}
+
+
+@pytest.mark.parametrize("model", CACHES)
+def test_cache_of_32k_tokens(model: str) -> None:
+    cache, state = kept(BY_ID[model]["config"], 32_768)
+    assert (cache / GIB, state / GIB) == pytest.approx(CACHES[model], abs=0.006)
+
+
+def kept(config: dict[str, Any], tokens: int) -> tuple[int, int]:
+    """Bytes of the cache and of the recurrent state."""
+    tensors = list(read(config).state(Sequence(1, tokens)))
+    state = sum(t.bytes * n for t, n in tensors if is_recurrent(t))
+    return sum(t.bytes * n for t, n in tensors) - state, state
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["state-spaces/mamba-130m-hf", "RWKV/rwkv-4-169m-pile", "state-spaces/mamba2-130m", "tiiuae/falcon-mamba-7b"],
+)
+def test_recurrent_models_keep_the_same_whatever_the_context(model: str) -> None:
+    config = BY_ID[model]["config"]
+    assert kept(config, 16) == kept(config, 32_768)
+    assert kept(config, 16)[0] == 0 < kept(config, 16)[1]
+
+
+def test_mamba_state_is_four_taps_and_sixteen_floats_a_channel() -> None:
+    config = BY_ID["state-spaces/mamba-130m-hf"]["config"]
+    assert kept(config, 16)[1] == 24 * (1536 * 4 * 2 + 1536 * 16 * 4)
+
+
+def test_a_layer_that_borrows_its_cache_keeps_none() -> None:
+    config = BY_ID["google/gemma-4-E2B"]["config"]["text_config"]
+    owned = kept(config, 256)[0]
+    assert owned < kept({**config, "num_kv_shared_layers": 0}, 256)[0]
+
+
+def test_window_layers_stop_growing() -> None:
+    config = BY_ID["google/gemma-3-1b-pt"]["config"]
+    assert kept(config, 65_536)[0] - kept(config, 32_768)[0] == 4 * 32_768 * 2 * 256 * 2
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: str(e["id"]))
+def test_active_parameters_are_part_of_all(entry: dict[str, Any]) -> None:
+    model = read(entry["config"])
+    assert 0 < model.active_parameters <= model.parameters
+    published = entry.get("active_parameters")
+    if published and model.parameters > 1.5 * published:
+        assert 0.9 * published < model.active_parameters < 1.5 * published
+
+
+def test_equal_layers_share_one_block() -> None:
+    blocks = read(BY_ID["meta-llama/Llama-3.1-405B"]["config"]).decoder.blocks
+    assert len(blocks) == 126
+    assert len({id(block) for block in blocks}) == 1
+
+
+ROLES = {"expert_gate", "expert_up", "expert_down", "router", "shared_expert_gate", "latent_kv_down", "attention_output"}
+
+
+def test_weights_name_what_they_are_for() -> None:
+    found = {t.role for t, _ in read(BY_ID["deepseek-ai/DeepSeek-V3"]["config"]).weights()}
+    assert found >= ROLES
+    assert all(t.role and t.name and t.dims for e in ENTRIES for t, _ in read(e["config"]).weights())
+
+
+def test_multi_token_prediction_is_said_and_not_counted() -> None:
+    notes = read(BY_ID["deepseek-ai/DeepSeek-V3"]["config"]).notes
+    assert any("multi-token-prediction" in note for note in notes)
+
+
+# ---------------------------------------------------------------- configs that are wrong
+def wrong(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The config with one key missing, of another kind, or out of bounds."""
+    for key in config:
+        if key != "model_type":
+            yield {k: v for k, v in config.items() if k != key}
+            for value in (None, -1, 0, "many", [], {}, [[]], 10**12, 1.5, True, float("nan")):
+                yield {**config, key: value}
+
+
+SAMPLES = {e["config"]["model_type"]: e["config"] for e in reversed(ENTRIES)}
+
+
+@pytest.mark.parametrize("kind", sorted(SAMPLES))
+def test_wrong_configs_are_refused_or_read(kind: str) -> None:
+    for config in wrong(SAMPLES[kind]):
+        try:
+            assert read(config).parameters >= 0
+        except RequestError as error:
+            assert error.field.startswith("config")
