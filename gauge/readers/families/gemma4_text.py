@@ -34,9 +34,8 @@ def read(config: Config) -> Model:
     layers = layer_count(config)
     kinds = layer_types(config, layers, lambda i: "sliding_attention" if (i + 1) % 6 else "full_attention")
     first = layers - config.integer("num_kv_shared_layers", default=0, least=0)
-    chain = blocks(
-        [LayerKind(k == "sliding_attention", 0 < first <= i) for i, k in enumerate(kinds)], lambda k: _block(config, k)
-    )
+    which = [LayerKind(k == "sliding_attention", 0 < first <= i) for i, k in enumerate(kinds)]
+    chain = blocks(which, lambda kind: _block(config, kind))
     return llama.decoder(
         config,
         chain,

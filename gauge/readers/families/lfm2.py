@@ -5,6 +5,7 @@ Source: transformers 5.23 models/lfm2/modeling_lfm2.py.
 
 from __future__ import annotations
 
+from gauge.errors import RequestError
 from gauge.layers.block import Block, Layer
 from gauge.layers.norm import Norm
 from gauge.layers.short_convolution import ShortConvolution
@@ -45,4 +46,6 @@ def _inner(config: Config) -> int:
         return inner
     inner = 2 * inner // 3
     scaled = int(config.number("block_ffn_dim_multiplier", default=1.0) * inner)
+    if scaled < 1:
+        raise RequestError(f"{config.path}.block_ffn_dim_multiplier", "it leaves no MLP", "give a number above 0")
     return round_up(scaled, config.integer("block_multiple_of", default=256))

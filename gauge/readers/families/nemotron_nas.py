@@ -49,7 +49,7 @@ def _kind(config: Config, one: object, index: int) -> Kind:
     return Kind(
         0 if skips else attention.integer("n_heads_in_group", default=1),
         attention.flag("replace_with_linear"),
-        0 if drops else round_up(int(width), MLP_STEP),
+        0 if drops else round_up(max(0, int(width)), MLP_STEP),
         feed.flag("replace_with_linear"),
     )
 
