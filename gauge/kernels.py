@@ -25,12 +25,19 @@ def is_fused(tape: Tape) -> bool:
 
 
 def rms_norm(
-    tape: Tape, x: Value, weight: Tensor | None, *, unit_offset: bool = False, over: Dim = Dim.HIDDEN
+    tape: Tape,
+    x: Value,
+    weight: Tensor | None,
+    *,
+    unit_offset: bool = False,
+    over: Dim = Dim.HIDDEN,
+    late: bool = False,
 ) -> Value:
     """Root-mean-square norm over `over`.
 
     Composed (LlamaRMSNorm): a float32 copy of the input, the float32 inverse root a token, the normed values in the
-    input's dtype. `unit_offset` (Gemma) multiplies by 1 + weight in float32, so the normed values stay float32.
+    input's dtype. `unit_offset` (Gemma) multiplies by 1 + weight in float32, so the normed values stay float32. `late`
+    (T5) scales the input as it came, which is kept besides its copy.
     """
     row = without(x.dims, over)
     if is_fused(tape):
@@ -41,7 +48,7 @@ def rms_norm(
         square = tape.pointwise32("pow", wide, label="squares")
         mean = tape.reduce("mean", square, row, "mean square")
         root_value = tape.pointwise32("rsqrt", mean, keeps="output", label="inverse root mean square")
-        normed = tape.mul(wide, root_value, label="normed input")
+        normed = tape.mul(x if late else wide, root_value, label="normed input")
     if weight is None:
         return tape.cast(normed, x.format)
     trained = tape.weight(weight)
@@ -68,7 +75,9 @@ def layer_norm(tape: Tape, x: Value, weight: Tensor | None, bias: Tensor | None)
     return _norm_op(tape, "layer_norm", x, weight, (statistics,), bias)
 
 
-def _norm_op(tape: Tape, name: str, x: Value, weight: Tensor | None, extra: tuple[Storage, ...], bias: Tensor | None = None) -> Value:
+def _norm_op(
+    tape: Tape, name: str, x: Value, weight: Tensor | None, extra: tuple[Storage, ...], bias: Tensor | None = None
+) -> Value:
     weights = tuple(tape.weight(w) for w in (weight, bias) if w is not None)
     return tape.op(name, (x,), x.dims, x.format, label="norm output", saves=(x.storage, *extra), weights=weights)
 
@@ -89,9 +98,7 @@ def activation(tape: Tape, name: str, x: Value) -> Value:
     if kind == "gelu_composed" and not is_fused(tape):
         return _composed_gelu(tape, x)
     if kind == "quick_gelu" and not is_fused(tape):
-        gate = tape.unary(
-            "sigmoid", tape.op("mul", (x,), x.dims, x.format, label="scaled"), keeps="output", label="gate"
-        )
+        gate = tape.unary("sigmoid", tape.op("mul", (x,), x.dims, x.format, label="scaled"), keeps="output", label="gate")
         return tape.mul(x, gate, label="activated")
     if kind == "relu2" and not is_fused(tape):
         return tape.pointwise32("pow", tape.unary("relu", x, keeps="output", label="relu"), label="activated")

@@ -22,6 +22,7 @@ class Part:
     `sequence` says whose tokens it reads: `tokens` (the request's sequence), `source` (an encoder's, of `length`
     positions where that is fixed), `target` (an encoder-decoder's decoder) or `image`, then `length` is the pixels on
     one side. `feeds`: later parts attend to its output. `optional`: it runs only when the request has an image.
+    `dropout` is the rate behind the final norm.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Part:
     length: int = 0
     feeds: bool = True
     optional: bool = False
+    dropout: float = 0.0
 
     def runs(self) -> list[tuple[Stage, int]]:
         """Distinct blocks with their counts, in the order of first appearance."""
@@ -59,7 +61,6 @@ class Part:
         for block, count in self.runs():
             for tensor in block.weights():
                 yield tensor, count
-
 
     def buffers(self) -> Iterator[tuple[Tensor, int]]:
         """Tensors held beside the weights (running statistics), with the number of layers that hold one."""

@@ -45,13 +45,21 @@ def _quantized(names: tuple[str, ...], format: Format, block: int) -> States:
     return states
 
 
+def _matrix(weight: Tensor) -> tuple[int, int]:
+    """The two sides of a weight as the matrix that it is: the residual stream, or a rank, is one side of it."""
+    for dim in (Dim.HIDDEN, Dim.RANK):
+        for e in (weight.dims[0], weight.dims[-1]):
+            if e.dim is dim:
+                return e.size, ceil_div(weight.elements, e.size)
+    return weight.dims[0].size, ceil_div(weight.elements, weight.dims[0].size)
+
+
 def _factored(weight: Tensor) -> Iterator[Tensor]:
     """Adafactor: a row and a column vector for a matrix, the full second moment for a vector. arXiv 1804.04235."""
     if len(weight.dims) < 2:
         yield _like(weight, "second moment")
         return
-    rows = weight.dims[0].size
-    columns = ceil_div(weight.elements, rows)
+    rows, columns = _matrix(weight)
     yield Tensor(f"row factor of {weight.name}", dims((Dim.ELEMENTS, rows)), weight.format)
     yield Tensor(f"column factor of {weight.name}", dims((Dim.ELEMENTS, columns)), weight.format)
 
@@ -72,8 +80,7 @@ def _galore(weight: Tensor) -> Iterator[Tensor]:
     if len(weight.dims) < 2:
         yield from _full("first moment", "second moment")(weight)
         return
-    rows = weight.dims[0].size
-    columns = ceil_div(weight.elements, rows)
+    rows, columns = _matrix(weight)
     short, long = min(rows, columns), max(rows, columns)
     rank = min(GALORE_RANK, short)
     yield Tensor(f"projection of {weight.name}", dims((Dim.RANK, rank), (Dim.ELEMENTS, short)), weight.format)
@@ -126,9 +133,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         Optimizer("adamw", "AdamW (foreach)", _full(*_MOMENTS), _one_copy),
         Optimizer("adamw-fused", "AdamW (fused)", _full(*_MOMENTS)),
         Optimizer("adamw-loop", "AdamW (one tensor at a time)", _full(*_MOMENTS), _largest(2)),
-        Optimizer(
-            "adamw-8bit", "AdamW, 8-bit states", _quantized(_MOMENTS, FORMATS["uint8"], EIGHT_BIT_BLOCK), source=_BNB
-        ),
+        Optimizer("adamw-8bit", "AdamW, 8-bit states", _quantized(_MOMENTS, FORMATS["uint8"], EIGHT_BIT_BLOCK), source=_BNB),
         Optimizer(
             "adamw-paged-8bit",
             "AdamW, 8-bit paged states",

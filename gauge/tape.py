@@ -112,13 +112,18 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The storages alive at one operator, with their bytes in all; `fresh` weights get their gradient here."""
+    """The storages alive at one operator, with their bytes in all.
+
+    `fresh` weights get their gradient here; `settled` ones have it added to an earlier one, when all that the operator
+    itself needed is gone.
+    """
 
     event: str
     bytes: int
     alive: tuple[Storage, ...]
     weight_gradients: tuple[Tensor, ...] = ()
     fresh: tuple[Tensor, ...] = ()
+    settled: tuple[Tensor, ...] = ()
 
 
 class Tape:
@@ -148,6 +153,11 @@ class Tape:
             value.storage.shared = True
             self.shared_values[name] = value
         return value
+
+    def make(self, value: Value, name: str, saves: Iterable[Storage] = (), weights: Iterable[Tensor] = ()) -> None:
+        """Append the operator that makes a shared value from weights in this segment."""
+        trained = tuple(w for w in weights if w.trainable) if self.how.grad else ()
+        self.ops.append(Op(name, (), (value,), tuple(saves) if trained else (), weights=trained))
 
     def hold(self, *values: Value) -> Hold:
         """Keep values alive, as a local variable of the model's code does, until the block is left."""
@@ -236,8 +246,7 @@ class Tape:
     def reduce(self, name: str, value: Value, dims: Dims, label: str, *, keeps: str = "nothing") -> Value:
         """A sum or mean down to `dims`; its gradient is expanded, not stored."""
         saves = (value.storage,) if keeps == "input" else ()
-        out = self.op(name, (value,), dims, value.format, label=label, saves=saves, saves_output=keeps == "output")
-        return out
+        return self.op(name, (value,), dims, value.format, label=label, saves=saves, saves_output=keeps == "output")
 
     def matmul(self, a: Value, b: Value, dims: Dims, label: str = "matmul") -> Value:
         """Product of two activations: each is kept where the other needs a gradient."""
@@ -514,6 +523,9 @@ class Backward:
         for gradient in taken:
             self._release(gradient)
         self._forget(op)
+        if op.weights:
+            now = tuple(self._alive.values())
+            yield Moment(f"{op.name}, after", sum(s.size for s in now), now, tuple(self._made), (), op.weights)
 
     def _forget(self, op: Op) -> None:
         for storage in op.saved:

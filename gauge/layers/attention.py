@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gauge.formats import BFLOAT16, BOOL, FLOAT32
+from gauge.formats import BFLOAT16, BOOL, FLOAT32, INT64
 from gauge.layers.attention_kernels import Kernel, Scores, attend, pick, repeat_heads
 from gauge.layers.linear import Linear, Shape
 from gauge.layers.norm import Kind, Norm
@@ -290,6 +290,9 @@ class Attention:
             sinks=self.sinks,
             soft_cap=self.soft_cap,
             bias=self._bias(tape, q, k, tokens),
+            bias_copied=not self.cross,
+            bias_masked=self.causal,
+            mask=f" ({self.window or self.chunk} tokens)" if self.window or self.chunk else "",
             dropout=self.dropout,
             scaled=self.scaled,
             broadcast=self.multi_query_math,
@@ -299,8 +302,13 @@ class Attention:
         if not self.shared_bias:
             return None
         rows = next(e for e in q.dims if e.dim in (Dim.TOKENS, Dim.SOURCE_TOKENS))
-        shape = (*dims((Dim.HEADS, self.heads)), rows, *dims((Dim.KEY_TOKENS, tokens)))
-        return tape.shared(f"position bias ({self.shared_bias})", shape, tape.how.stored)
+        keys = dims((Dim.KEY_TOKENS, tokens))
+        name, shape = f"position bias ({self.shared_bias})", (*dims((Dim.HEADS, self.heads)), rows, *keys)
+        bias = tape.shared(name, shape, tape.how.compute if self.cross else tape.how.stored, grad=not self.cross)
+        if self.relative_buckets:
+            buckets = tape.allocate(f"buckets of {name}", (rows, *keys), INT64)
+            tape.make(bias, "embedding", saves=(buckets,), weights=(tape.weight(self._relative_table()),))
+        return bias
 
     def edited(self, **changes: object) -> Attention:
         """A copy with some fields changed."""

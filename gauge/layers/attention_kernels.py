@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gauge.formats import FLOAT32
+from gauge.formats import BOOL, FLOAT32
 from gauge.tape import Dims, Tape, Value, dims
 from gauge.tensor import Dim, Tensor
 from gauge.units import round_up
@@ -30,6 +30,9 @@ class Scores:
     sinks: bool = False
     soft_cap: bool = False
     bias: Value | None = None
+    bias_copied: bool = True
+    bias_masked: bool = False
+    mask: str = ""
     dropout: float = 0.0
     scaled: bool = True
     broadcast: bool = False
@@ -115,18 +118,28 @@ def efficient(tape: Tape, q: Value, k: Value, v: Value, scores: Scores) -> Value
         if e.dim is not Dim.HEAD
     )
     saves = [q.storage, k.storage, v.storage, tape.allocate("log-sum-exp", rows, FLOAT32)]
-    if scores.bias is not None:
-        saves.append(tape.allocate("position bias, contiguous", scores.bias.dims, q.format))
+    inputs, scratch = [q, k, v], []
+    bias = scores.bias
+    if bias is not None:
+        own = bias.format == q.format and not scores.bias_copied
+        saves.append(bias.storage if own else tape.allocate("position bias, contiguous", bias.dims, q.format))
+        if scores.bias_masked:
+            saves.append(tape.allocate("causal mask", bias.dims[1:], BOOL))
+        if bias.grad:
+            inputs.append(bias)
+            batch = tuple(e for e in q.dims if e.dim is Dim.BATCH)
+            scratch = [tape.allocate("gradient of position bias, expanded", (*batch, *bias.dims), q.format)]
     elif scores.masked:
         saves.append(tape.allocate("attention mask", _mask_dims(q, k), q.format))
     return tape.op(
         "efficient_attention",
-        (q, k, v),
+        inputs,
         _output_dims(q, v),
         q.format,
         label="attention output",
         saves=saves,
         saves_output=True,
+        backward_scratch=scratch,
     )
 
 
@@ -188,6 +201,7 @@ def composed(tape: Tape, q: Value, k: Value, v: Value, scores: Scores, math: boo
     if scores.bias is not None:
         raw = tape.add(raw, scores.bias, label="biased scores")
     elif scores.masked:
+        tape.shared(f"attention mask{scores.mask}", _mask_dims(q, k), tape.how.compute)
         raw = tape.op("add", (raw,), square, raw.format, label="masked scores")
     if scores.sinks:
         raw = tape.concat((raw,), square, "scores and sinks")
@@ -197,7 +211,5 @@ def composed(tape: Tape, q: Value, k: Value, v: Value, scores: Scores, math: boo
     if not tape.how.autocast:
         probabilities = tape.cast(probabilities, v.format, "probabilities, cast")
     probabilities = tape.dropout(probabilities, scores.dropout, "probabilities, dropped out")
-    out = tape.matmul(
-        probabilities, v, (*row, *(e for e in v.dims if e.dim in (Dim.HEAD, Dim.VALUE_HEAD))), "weighted values"
-    )
+    out = tape.matmul(probabilities, v, (*row, *(e for e in v.dims if e.dim in (Dim.HEAD, Dim.VALUE_HEAD))), "weighted values")
     return tape.contiguous(out, "attention output", _output_dims(q, v))

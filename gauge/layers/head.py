@@ -20,6 +20,7 @@ class Head:
     `transform` is the dense layer and norm that BERT's head puts first. `upcast`: the family's loss runs on a float32
     copy of the logits (every causal model in transformers). `soft_cap`: logits pass through a tanh (Gemma 2). `inp` is
     the dimension that it reads, `dropout` the rate before it, `project` a map to a narrower width in front (OPT 350M).
+    `scaled`: its input is multiplied by a constant (T5).
     """
 
     hidden: int
@@ -35,6 +36,7 @@ class Head:
     inp: Dim = Dim.HIDDEN
     project: Linear | None = None
     dropout: float = 0.0
+    scaled: bool = False
 
     @property
     def projection(self) -> Linear:
@@ -60,6 +62,8 @@ class Head:
             x = norm(tape, kernels.activation(tape, activation, dense(tape, x)))
         if self.project:
             x = self.project(tape, x, "projected output")
+        if self.scaled:
+            x = tape.op("mul", (x,), x.dims, x.format, label="scaled output")
         if self.per_sequence:
             x = tape.alias(x, tuple(e for e in x.dims if e.dim not in (Dim.TOKENS, Dim.PATCHES)))
         out = self.projection(tape, tape.dropout(x, self.dropout), "logits")

@@ -11,12 +11,13 @@ from gauge.formats import BFLOAT16
 from gauge.tape import Tape, Value, dims
 from gauge.tensor import Dim, Tensor
 
-Kind = Literal["rms", "rms_unit_offset", "layer"]
+Kind = Literal["rms", "rms_late", "rms_unit_offset", "layer"]
 
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """`rms` (Llama), `rms_unit_offset` (Gemma: 1 + weight in float32) or `layer` (mean and deviation).
+    """`rms` (Llama), `rms_late` (T5: the input itself is scaled), `rms_unit_offset` (Gemma: 1 + weight in float32) or
+    `layer` (mean and deviation).
 
     `affine` and `bias` say whether it has a weight and a bias of `size` along `over`.
     """
@@ -38,13 +39,12 @@ class Norm:
 
     def _vector(self, suffix: str) -> Tensor:
         shape = ((self.heads,) if self.heads else ()) + ((self.over, self.size),)
-        return Tensor(
-            f"{self.name}.{suffix}", dims(*shape), BFLOAT16, role="norm" if suffix == "weight" else "norm_bias"
-        )
+        return Tensor(f"{self.name}.{suffix}", dims(*shape), BFLOAT16, role="norm" if suffix == "weight" else "norm_bias")
 
     def __call__(self, tape: Tape, x: Value) -> Value:
         """Normalise `x` along `over`."""
         weight = self._vector("weight") if self.affine else None
         if self.kind == "layer":
             return kernels.layer_norm(tape, x, weight, self._vector("bias") if self.bias else None)
-        return kernels.rms_norm(tape, x, weight, unit_offset=self.kind == "rms_unit_offset", over=self.over)
+        offset, late = self.kind == "rms_unit_offset", self.kind == "rms_late"
+        return kernels.rms_norm(tape, x, weight, unit_offset=offset, over=self.over, late=late)

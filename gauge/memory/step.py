@@ -159,11 +159,25 @@ class Step:
                 lives[name] = (lives.get(name, (index, index))[0], index)
         return lives
 
+    @cached_property
+    def _kept_shared(self) -> frozenset[int]:
+        """Shared values that something keeps for backward; a recomputed block keeps all that it is given."""
+        return frozenset(
+            id(v.storage)
+            for s in self.run.segments
+            for v in self.run.shared.values()
+            if any(v.storage is k for k in s.trace.shared) or self.recomputed(s)
+        )
+
     def shared(self, index: int, forward: bool) -> Iterator[Tensor]:
-        """Tensors that all segments share, alive at a segment: from their first use until backward has passed it."""
+        """Tensors that all segments share, alive at a segment: from their first use until backward has passed it.
+
+        What nothing keeps for backward is gone after its last use.
+        """
         for name, value in self.run.shared.items():
             first, last = self._lives.get(name, (0, 0))
-            if index >= first or name in INPUTS:
+            needed = id(value.storage) in self._kept_shared or (forward and index <= last)
+            if (index >= first and needed) or name in INPUTS:
                 yield value.storage.tensor
             if not forward and value.grad and self.run.origins.get(name, first) < index < last:
                 yield _gradient(value.storage.tensor)
@@ -240,6 +254,8 @@ class Step:
             beside = [*carried, *new]
             for weight in moment.fresh:
                 beside += self._appears(weight, made, new, waiting, seen)
+            for weight in moment.settled:
+                beside += self._added(weight, made, waiting, seen)
             size = moment.bytes + sum(t.bytes for t in beside)
             if not self.gradients.resident:
                 size += self._kept_gradients(made)
@@ -250,27 +266,34 @@ class Step:
     ) -> Iterator[Tensor]:
         """What stands beside the kept gradients when a weight's gradient appears.
 
-        A matrix used twice (a tied head) gets two gradients: the first waits for the second, their sum is a third
-        tensor, and only the sum is the weight's gradient.
+        A matrix used twice (a tied head) gets two gradients, and the first waits for the second.
         """
         name = self._matrix(weight)
         uses = self._uses.get(name, 1)
-        count = seen[name] = seen.get(name, 0) + 1
+        seen[name] = seen.get(name, 0) + 1
         if uses == 1:
             made.append(weight)
             yield from self.gradients.beside(weight)
-        elif count == 1:
+        elif seen[name] == 1:
             waiting[name] = replace(weight, name=f"gradient of {label_of(weight.role, weight.name)}, waiting")
             new.append(waiting[name])
             yield waiting[name]
         else:
-            yield replace(weight, name=f"gradient of {label_of(weight.role, weight.name)} from its other use")
-            if count == uses:
-                del waiting[name]
-                made.append(weight)
-                yield from self.gradients.beside(weight)
-            else:
-                yield replace(weight, name=f"sum of gradients of {label_of(weight.role, weight.name)}")
+            yield _second(weight)
+
+    def _added(self, weight: Tensor, made: list[Tensor], waiting: dict[str, Tensor], seen: dict[str, int]) -> Iterator[Tensor]:
+        """The two gradients of a matrix used twice are added: their sum is a third tensor."""
+        name = self._matrix(weight)
+        uses = self._uses.get(name, 1)
+        if uses == 1 or seen[name] == 1:
+            return
+        yield _second(weight)
+        if seen[name] == uses:
+            del waiting[name]
+            made.append(weight)
+            yield from self.gradients.beside(weight)
+        else:
+            yield replace(weight, name=f"sum of gradients of {label_of(weight.role, weight.name)}")
 
     # ---------------------------------------------------------------- gradients
     def _matrix(self, weight: Tensor) -> str:
@@ -399,6 +422,10 @@ class Step:
 
 def _gradient(tensor: Tensor) -> Tensor:
     return replace(tensor, name=f"gradient of {label_of(tensor.role, tensor.name)}")
+
+
+def _second(weight: Tensor) -> Tensor:
+    return replace(weight, name=f"gradient of {label_of(weight.role, weight.name)} from its other use")
 
 
 def _activations(tensors: Iterable[tuple[Tensor, int]], moment: str, why: str, other: str = "activations") -> Iterator[Item]:
