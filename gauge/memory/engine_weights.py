@@ -26,9 +26,17 @@ UNSCALED = frozenset({"llama3", "default", "mrope", "none", ""})
 # ------------------------------------------------------------------------------------------------ position tables
 def rotary_tables(model: Model, format: Format) -> Iterator[Tensor]:
     """Cosines and sines of every position, one table for each distinct rotation: (positions, rotated size)."""
-    for size, scope in sorted({*_rotations(model)}):
+    for size, scope in sorted(rotary_sizes(model)):
         shape = ((Dim.POSITIONS, positions(model, scope)), (Dim.HEAD, size))
         yield tensor(f"rotary table{f' ({scope})' if scope else ''}", format, *shape)
+
+
+def rotary_sizes(model: Model) -> dict[tuple[int, str], int]:
+    """(rotated numbers of a head, name of the table) → layers that use it."""
+    counts: dict[tuple[int, str], int] = {}
+    for found in _rotations(model):
+        counts[found] = counts.get(found, 0) + 1
+    return counts
 
 
 def _rotations(model: Model) -> Iterator[tuple[int, str]]:
@@ -49,13 +57,13 @@ def text_config(model: Model) -> Mapping[str, Any]:
     return model.config
 
 
-def positions(model: Model, scope: str) -> int:
+def positions(model: Model, scope: str, stretched: bool = True) -> int:
     """Rows of a rotary table: the model's positions, stretched as its scaling says; local layers are not stretched."""
     config = text_config(model)
     longest = config.get("max_position_embeddings")
     longest = longest if isinstance(longest, int) else model.max_length
     scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    if not isinstance(scaling, Mapping) or scope == "sliding":
+    if not isinstance(scaling, Mapping) or scope == "sliding" or not stretched:
         return longest
     kind = str(scaling.get("rope_type", scaling.get("type", "")))
     if "mrope_section" in scaling:
@@ -95,12 +103,12 @@ def block_size(size: int) -> int:
     return segment if segment - size <= LARGEST_REST else round_up(size, 512)
 
 
-def rounding(weights: Iterable[tuple[Tensor, int]]) -> int:
-    """Bytes booked beyond the weights' own, with query, key and value as one matrix and gate and up as another."""
+def rounding(weights: Iterable[tuple[Tensor, int]], fused: bool = True) -> int:
+    """Bytes booked beyond the weights' own; `fused`: query, key and value are one matrix, gate and up another."""
     extra = 0
     waiting: dict[str, list[tuple[Tensor, int]]] = {}
     for one, count in weights:
-        group = next((g for g in FUSED if one.role in g), None)
+        group = next((g for g in FUSED if one.role in g), None) if fused else None
         if group is None:
             extra += (block_size(one.bytes) - one.bytes) * count
         else:

@@ -16,3 +16,14 @@ def finished(pool: Pool) -> Pool:
         constant("framework.context", overhead("pytorch", "context")),
     )
     return replace(pool, items=(*pool.items, *outside))
+
+
+def served(pool: Pool) -> Pool:
+    """As `finished` for inference: weights fill their segments, so only what comes and goes leaves gaps."""
+    still = sum(i.bytes for i in pool.alive(pool.moments[0][0]) if i.scope == "allocated")
+    slack = overhead("pytorch", "slack_serving")
+    outside = (
+        constant("framework.allocator", slack, size=slack.per(pool.allocated - still, 100), scope="reserved"),
+        constant("framework.context", overhead("pytorch", "context")),
+    )
+    return replace(pool, items=(*pool.items, *outside))

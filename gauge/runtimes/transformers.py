@@ -1,6 +1,7 @@
-"""transformers under PyTorch: inference by `generate` on one device.
+"""transformers under PyTorch: inference by `generate`, on one device or layers spread over several (`device_map`).
 
-Source: transformers 5.23, PyTorch 2.13.
+The prompt's forward pass is the model's tape; its largest operator is the peak. Which positions get logits, and what
+lies in buffers, changed between releases. Source: transformers 4.38 to 5.23, PyTorch 2.13.
 """
 
 from __future__ import annotations
@@ -8,21 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from gauge.breakdown import Item, Pool, item, merged
+from gauge.breakdown import Factor, Item, Pool, constant, item, merged, product
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, FORMATS, Format, format_of
 from gauge.memory.collect import stacked
-from gauge.memory.overhead import finished
-from gauge.memory.segments import Tracer, lengths
+from gauge.memory.engine_weights import positions, rotary_sizes, rounding
+from gauge.memory.overhead import served
+from gauge.memory.segments import Lengths, Tracer, lengths
 from gauge.memory.state import cache_formats, state_items
-from gauge.memory.weights import weight_items
+from gauge.memory.weights import buffer_items, stored, weight_items
+from gauge.model import Model
+from gauge.overheads import overhead
 from gauge.plan import Plan
 from gauge.quantization import scheme_of
+from gauge.runtimes.release import Release, release
 from gauge.sequence import Sequence
-from gauge.tape import How, Storage
-from gauge.tensor import Dim, Tensor
+from gauge.tape import How, Moment, Storage, Tape, dims
+from gauge.tensor import Dim, Tensor, tensor
 
 PREFILL = (("load", "after loading"), ("prefill", "prefill"), ("decode", "last generated token"))
+LOGITS_OF_LAST = ((4, 45), (2024, 9))
+TABLES_SHARED = ((4, 45), (2024, 9))
+WHY_TABLES = "Before 4.45 every layer registered its own cosine and sine tables up to the longest position."
 
 
 def inference(case: Case) -> Breakdown:
@@ -30,17 +38,54 @@ def inference(case: Case) -> Breakdown:
     plan, model = case.plan, case.model
     dtype = FORMATS[plan.dtype]
     scheme = scheme_of(plan.quantization)
-    resident = list(weight_items(model, lambda t: scheme.stored(t, dtype)))
-    cache = state_items(model, _sequence(case), _formats(plan))
-    how = How(compute=dtype, grad=False, attention=plan.attention)
-    flying = _prefill(case, how)
-    pool = Pool("gpu", max(case.cluster.count, 1), (), PREFILL)
-    items = [*resident, *(i.at("prefill", "decode") for i in cache), *flying]
-    return Breakdown(pools=(finished(replace(pool, items=merged(items))),))
+    which = release(plan.runtime_version)
+    items = [*weight_items(model, lambda t: scheme.stored(t, dtype)), *buffer_items(model, dtype)]
+    items += _booked(model, plan)
+    items += _tables(model, dtype, which)
+    items += _cache(case)
+    items += _prefill(case, which)
+    pool = Pool("gpu", max(case.cluster.count, 1), merged(items), PREFILL)
+    return Breakdown(pools=(served(pool),))
 
 
-def _sequence(case: Case) -> Sequence:
-    where = lengths(case.model, case.plan, case.plan.tokens)
+# ------------------------------------------------------------------------------------------------ what stays
+def _booked(model: Model, plan: Plan) -> Iterator[Item]:
+    scheme, dtype = scheme_of(plan.quantization), FORMATS[plan.dtype]
+    extra = rounding(stored(model, lambda t: scheme.stored(t, dtype)), fused=False)
+    if extra:
+        yield product(
+            "workspace.rounding",
+            "whole allocator segments",
+            (Factor("bytes", extra, "of all matrices of 10 MiB and more"),),
+            why="PyTorch's allocator books large tensors in whole 2 MiB segments.",
+            source="PyTorch c10/cuda/CUDACachingAllocator.cpp",
+        )
+    yield constant("workspace.libraries", overhead("pytorch", "cublas"), scope="allocated", moments=("prefill", "decode"))
+
+
+def _tables(model: Model, dtype: Format, which: Release) -> Iterator[Item]:
+    """Rotary tables that older releases keep in every layer."""
+    if not which.before(*TABLES_SHARED):
+        return
+    for (size, scope), count in rotary_sizes(model).items():
+        shape = ((Dim.LAYERS, count), (Dim.COPIES, 2), (Dim.POSITIONS, positions(model, scope, stretched=False)))
+        table = tensor("rotary tables of every layer", dtype, *shape, (Dim.HEAD, size))
+        yield item("workspace.rotary", table, why=WHY_TABLES, source="transformers 4.38", certainty="policy")
+
+
+def _cache(case: Case) -> Iterator[Item]:
+    """The cache of the whole sequence; while the prompt passes, a growing cache is still shorter: the low end."""
+    plan = case.plan
+    formats = _formats(plan)
+    whole = state_items(case.model, _sequence(case, plan.tokens), formats)
+    prompt = state_items(case.model, _sequence(case, plan.prompt_length or plan.tokens), formats)
+    for full, short in zip(whole, prompt, strict=True):
+        yield replace(full, low=min(short.bytes, full.bytes)).at("prefill") if short != full else full.at("prefill")
+        yield full.at("decode")
+
+
+def _sequence(case: Case, tokens: int) -> Sequence:
+    where = lengths(case.model, case.plan, tokens)
     return Sequence(where.batch, where.tokens, where.source, policy=_windowed)
 
 
@@ -56,21 +101,50 @@ def _formats(plan: Plan) -> Callable[[Tensor], Format]:
     return cache_formats(key, value, lambda t: t.format if t.format is FLOAT32 else FORMATS[plan.dtype])
 
 
-def _prefill(case: Case, how: How) -> Iterator[Item]:
+# ------------------------------------------------------------------------------------------------ prefill
+def _prefill(case: Case, which: Release) -> Iterator[Item]:
     """The largest operator of the prompt's forward pass."""
-    run = Tracer(case.model, how, lengths(case.model, case.plan, case.plan.prompt_length or case.plan.tokens)).run(
-        loss=False
-    )
+    plan, model = case.plan, case.model
+    how = How(compute=FORMATS[plan.dtype], grad=False, attention=plan.attention)
+    where = lengths(model, plan, plan.prompt_length or plan.tokens)
+    run = Tracer(model, how, where).run(loss=False)
     embedded = [s.trace.results[0].storage for s in run.segments if s.name == "embeddings"]
     worst: tuple[int, tuple[Storage, ...]] = (0, ())
+    generates = next(iter(model.state(Sequence(1, 1, 1))), None) is not None
+    ends = [m.alive for m in _output(model, how, where, which, plan.logits)] if generates else []
     for segment in run.segments:
+        if segment.name == "head" and generates:
+            continue
         kept = embedded if segment.name not in ("embeddings", "head") else []
-        for moment in segment.trace.forward:
-            size = moment.bytes + sum(s.size for s in kept)
-            if size > worst[0]:
-                worst = (size, (*moment.alive, *kept))
+        ends += [(*m.alive, *kept) for m in segment.trace.forward]
+    for alive in ends:
+        size = sum(s.size for s in alive)
+        if size > worst[0]:
+            worst = (size, alive)
     shared = tuple(v.storage for v in run.shared.values())
     yield from activation_items([(s.tensor, 1) for s in (*worst[1], *shared)], "prefill")
+
+
+def keeps_all(which: Release, asked: str | None) -> bool:
+    """Whether every prompt position gets logits: as asked, else in releases before 4.45."""
+    return which.before(*LOGITS_OF_LAST) if asked is None else asked == "all"
+
+
+def _output(model: Model, how: How, where: Lengths, which: Release, asked: str | None) -> Iterable[Moment]:
+    """Final norm and head over the stream, for all positions or the last one."""
+    head, part = model.head, model.decoder
+    if head is None:
+        return ()
+    tape = Tape(how)
+    stream = dims((Dim.BATCH, where.batch), (Dim.TOKENS, where.of(part)), (Dim.HIDDEN, model.hidden))
+    entry = tape.input("residual stream", stream, how.compute)
+    out = part.norm(tape, entry) if part.norm else entry
+    if not keeps_all(which, asked) and not head.per_sequence:
+        out = tape.alias(out, dims((Dim.BATCH, where.batch), (Dim.TOKENS, 1), (Dim.HIDDEN, model.hidden)))
+    out = head.logits(tape, out)
+    if head.upcast and which.before(*LOGITS_OF_LAST):
+        out = tape.cast(out, FLOAT32, "logits in float32")
+    return tape.trace(entry, out).forward
 
 
 def activation_items(tensors: Iterable[tuple[Tensor, int]], moment: str) -> Iterator[Item]:
