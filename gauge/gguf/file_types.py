@@ -39,6 +39,8 @@ FALLBACK = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0", "Q2_K": "Q4_0", "Q3_
 FALLBACK |= {"TQ1_0": "Q4_0", "TQ2_0": "Q4_0"}
 GROUPED_ENOUGH = 4
 SEVENTY_LAYERS = 80
+LLAMA_LIKE = frozenset({"llama", "mistral", "mixtral"})
+SEVENTY_FAMILIES = LLAMA_LIKE | frozenset({"qwen2", "nemotron-nas", "olmo"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +202,17 @@ def traits_of(model: Model, rewritten: bool = True, split_latent: bool = True) -
         experts=max(experts, default=1),
         grouped=_grouped(_heads_of_layer_0(model), split_latent),
         falcon=model.family == "falcon",
-        seventy=len(blocks) == SEVENTY_LAYERS and model.family in ("llama", "qwen2"),
+        seventy=_is_seventy(model),
         rewritten=rewritten,
     )
+
+
+def _is_seventy(model: Model) -> bool:
+    """What llama.cpp calls a 70B: 80 layers of these architectures; Llama only with grouped keys (LLaMA 65B has not)."""
+    if len(model.decoder.blocks) != SEVENTY_LAYERS or model.family not in SEVENTY_FAMILIES:
+        return False
+    layer = model.first(Attention)
+    return model.family not in LLAMA_LIKE or (layer is not None and layer.heads != layer.kv_heads)
 
 
 def _heads_of_layer_0(model: Model) -> Iterable[object]:

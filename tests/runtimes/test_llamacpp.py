@@ -159,8 +159,11 @@ def test_no_device_is_one_pool_and_holds_everything() -> None:
 
 def test_layers_and_experts_at_home() -> None:
     """Half of the layers: half of the cache. Experts at home: the device needs room to copy the largest in."""
-    half = ask(LLAMA, gpu_layers=16)
+    half = ask(LLAMA, gpu_layers=16, runtime_version="2025-09")
     assert mib(half, "kv_cache") == mib(half, "kv_cache", "gpu")
+    assert mib(half, "weights.head") > 0 == mib(half, "weights.head", "gpu")
+    newer = ask(LLAMA, gpu_layers=17)  # the output head and sixteen layers
+    assert mib(newer, "kv_cache") == mib(newer, "kv_cache", "gpu") and mib(newer, "weights.head") == 0
     moved = ask("Qwen/Qwen3-30B-A3B", cpu_moe_layers=48)
     assert mib(moved, "weights", "gpu") < mib(ask("Qwen/Qwen3-30B-A3B"), "weights", "gpu") / 5
     assert compute(moved, "gpu") > compute(ask("Qwen/Qwen3-30B-A3B"), "gpu")

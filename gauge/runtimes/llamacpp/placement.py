@@ -94,12 +94,13 @@ def placement_of(case: Case) -> Placement:
     count = max((w.stored.block for w in weights), default=-1) + 1
     devices = plan.devices or 0
     offloaded = 0 if not devices else count + 1 if plan.gpu_layers is None else min(plan.gpu_layers, count + 1)
-    first = max(count + 1 - offloaded, 0) if offloaded > count else count - offloaded
+    output_first = policy_of(plan.runtime_version).output_first
+    first = count + 1 - offloaded if output_first or offloaded > count else count - offloaded
     blocks = tuple(_device(i, first, offloaded, devices) for i in range(count))
     return Placement(
         weights=weights,
         blocks=blocks,
-        output=devices - 1 if offloaded > count else HOST,
+        output=devices - 1 if offloaded > count or (offloaded and output_first) else HOST,
         devices=devices,
         host_experts=plan.cpu_moe_layers or 0 if devices else 0,
         tied=not any(w.stored.name == "output" for w in weights) and model.head is not None,

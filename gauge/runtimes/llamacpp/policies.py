@@ -22,6 +22,7 @@ class Policy:
     `latent`: latent attention caches one vector a token (else full heads); `latent_values`: a copy of its value part is
     kept beside it. `windowed`: windowed layers have a smaller cache. `own_streams`: with `-np N` each slot has a cache
     of its own. `slots`: the server's default. `flash`: whether flash attention is on unless said otherwise.
+    `output_first`: the output head counts as the first offloaded layer, not the last.
     `few_outputs`: the server reserves logits for the outputs it needs, not for the whole micro-batch.
     `feed_extra`, `attention_extra`, `logits_extra`: residual-wide buffers beside the large ones of that phase.
     `indices`: 64-bit indices by which values are written to an unfused cache. `query_copies`: queries are copied
@@ -35,6 +36,7 @@ class Policy:
     own_streams: bool = False
     slots: int = 1
     flash: bool = False
+    output_first: bool = False
     few_outputs: bool = False
     feed_extra: int = 4
     attention_extra: int = 4
@@ -67,6 +69,7 @@ CHANGES = (
     ),
     Change(6325, (2025, 9), "flash attention wherever it is supported", {"flash": True}),
     Change(6920, (2025, 11), "the server takes four slots over one cache", {"slots": 4}),
+    Change(7470, (2026, 1), "the output head is offloaded first", {"output_first": True}),
     Change(7830, (2026, 2), "no values beside cached latents", {"latent_values": False}),
     Change(8300, (2026, 3), "the quantizer is rewritten", {"rewritten": True}),
     Change(8672, (2026, 4), "quantized caches are rotated", {"rotates": True}),
