@@ -1,6 +1,6 @@
 """One recipe a scheme: which weights are stored how, and the scales that come with them.
 
-GGUF file types have rules of their own in `gauge.runtimes.gguf`; here are the schemes of the PyTorch world.
+GGUF file types have rules of their own in `gauge.gguf`; here are the schemes of the PyTorch world.
 """
 
 from __future__ import annotations
