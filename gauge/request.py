@@ -184,7 +184,7 @@ def _object(value: Any, knob: Knob) -> dict[str, Any]:
         if len(value) > LONGEST_CONFIG:
             raise ValueError(f"longer than {LONGEST_CONFIG:,} characters")
         try:
-            value = json.loads(value)
+            value = json.loads(value, parse_constant=no_constant)
         except (ValueError, RecursionError) as why:
             raise ValueError("not readable as JSON") from why
     if not isinstance(value, Mapping):
@@ -283,11 +283,16 @@ def parse(request: Mapping[str, Any]) -> Case:
         raise RequestErrors([error]) from None
 
 
+def no_constant(name: str) -> None:
+    """Refuses what JSON has no word for: NaN and the infinities."""
+    raise ValueError(f"not JSON: {name}")
+
+
 def _edit(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return json.loads(value, parse_constant=no_constant)
     except (ValueError, RecursionError):
         return value
 

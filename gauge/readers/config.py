@@ -9,6 +9,7 @@ from gauge.errors import RequestError, shown
 
 LARGEST = 10**9
 LONGEST_LIST = 10_000
+MOST_LAYERS = 2_000
 _ABSENT = object()
 
 
@@ -50,6 +51,11 @@ class Config:
                 "give a whole number",
             )
         return value
+
+    def layers(self, *names: str, default: Any = _ABSENT) -> int:
+        """How many layers there are; absurd counts are refused."""
+        found: int = self.integer(*names, default=default, most=MOST_LAYERS)
+        return found
 
     def number(self, *names: str, default: Any = _ABSENT) -> float:
         """A number that need not be whole."""

@@ -45,7 +45,7 @@ class Pooler:
 
 def read(config: Config) -> Model:
     """An encoder from its config; the head follows `architectures`."""
-    hidden, layers = config.integer("hidden_size"), config.integer("num_hidden_layers")
+    hidden, layers = config.integer("hidden_size"), config.layers("num_hidden_layers")
     vocab, positions = config.integer("vocab_size"), config.integer("max_position_embeddings")
     block = _block(config, hidden)
     tables = [

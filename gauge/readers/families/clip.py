@@ -54,7 +54,7 @@ def text_part(config: Config, keys: Config, activation: str, vocab: int, positio
         inner=keys.integer("intermediate_size", default=2048),
         activation=keys.text("hidden_act", default=activation),
     )
-    blocks = (block,) * keys.integer("num_hidden_layers", default=12)
+    blocks = (block,) * keys.layers("num_hidden_layers", default=12)
     tail = Chain((Projector((layer_norm("final_layer_norm", hidden),)),), "final norm")
     return Part("text encoder", (*blocks, tail), Embeddings(tables), feeds=False)
 

@@ -30,7 +30,7 @@ def read(config: Config) -> Model:
     kind = str(next(iter(config.listed("architectures")), "Dinov2Model"))
     part = Part(
         "encoder",
-        (_block(config, hidden),) * config.integer("num_hidden_layers", default=12),
+        (_block(config, hidden),) * config.layers("num_hidden_layers", default=12),
         entry,
         Norm("layernorm", hidden, "layer", bias=True),
         sequence="image",

@@ -20,7 +20,7 @@ def read(config: Config) -> Model:
     """A GPT-2 decoder from its config."""
     hidden, heads = config.integer("n_embd", "hidden_size"), config.integer("n_head", "num_attention_heads")
     vocab, positions = config.integer("vocab_size"), config.integer("n_positions", "n_ctx", "max_position_embeddings")
-    layers = config.integer("n_layer", "num_hidden_layers")
+    layers = config.layers("n_layer", "num_hidden_layers")
     dropout = config.number("resid_pdrop", default=0.1)
     attention = Attention(
         hidden=hidden,

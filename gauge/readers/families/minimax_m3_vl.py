@@ -49,5 +49,5 @@ def _tower(config: Config, compression: Config) -> Part:
         rotary=True,
         activation=config.text("hidden_act", default="gelu"),
     )
-    layers = (block,) * config.integer("num_hidden_layers", default=32)
+    layers = (block,) * config.layers("num_hidden_layers", default=32)
     return tower_part(entry, layers, config.side("image_size", 2016))

@@ -10,7 +10,7 @@ from gauge.layers.block import Stage
 from gauge.layers.convolution import Branch, Chain, ConvNorm, Pictures, Pool, conv_norm
 from gauge.layers.head import Head
 from gauge.model import Model, Part
-from gauge.readers.config import Config
+from gauge.readers.config import MOST_LAYERS, Config
 from gauge.tensor import Dim
 
 REDUCTION = 4
@@ -21,6 +21,8 @@ def read(config: Config) -> Model:
     first = config.integer("embedding_size", default=64)
     widths = config.integers("hidden_sizes", default=[256, 512, 1024, 2048])
     depths = config.integers("depths", default=[3, 4, 6, 3])
+    if sum(depths) > MOST_LAYERS:
+        raise RequestError(f"{config.path}.depths", f"{sum(depths):,} layers are too many", f"give at most {MOST_LAYERS:,}")
     if len(widths) != len(depths):
         raise RequestError(f"{config.path}.depths", "depths and hidden_sizes differ in length", "give one for each")
     activation = config.text("hidden_act", default="relu")

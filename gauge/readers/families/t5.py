@@ -18,7 +18,7 @@ from gauge.readers.config import Config
 def read(config: Config) -> Model:
     """An encoder-decoder from its config; the two share the token embedding."""
     hidden, vocab = config.integer("d_model"), config.integer("vocab_size")
-    layers = config.integer("num_layers")
+    layers = config.layers("num_layers")
     embedding = Embedding("shared", vocab, hidden)
     dropout = config.number("dropout_rate", default=0.1)
     encoder = Part(
@@ -31,7 +31,7 @@ def read(config: Config) -> Model:
     )
     decoder = Part(
         "decoder",
-        _stack(config, config.integer("num_decoder_layers", default=layers), True),
+        _stack(config, config.layers("num_decoder_layers", default=layers), True),
         Embeddings((embedding,), dropout=dropout, shared=True),
         Norm("final_layer_norm", hidden, "rms_late"),
         sequence="target",

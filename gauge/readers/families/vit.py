@@ -34,7 +34,7 @@ def read(config: Config) -> Model:
     pooler = Pooler(hidden, config.integer("pooler_output_size", default=hidden)) if kind.endswith("ViTModel") else None
     part = Part(
         "encoder",
-        (block(config, hidden, dropout),) * config.integer("num_hidden_layers"),
+        (block(config, hidden, dropout),) * config.layers("num_hidden_layers"),
         entry,
         Norm("layernorm", hidden, "layer", bias=True),
         (pooler,) if pooler else (),

@@ -25,7 +25,7 @@ def read(config: Config) -> Model:
     dropout = config.number("dropout", default=0.0)
     encoder = Part(
         "encoder",
-        (_block(config, hidden, "encoder"),) * config.integer("encoder_layers"),
+        (_block(config, hidden, "encoder"),) * config.layers("encoder_layers"),
         SoundEmbeddings(config.integer("num_mel_bins", default=80), hidden, source, dropout),
         _norm("layer_norm", hidden),
         sequence="source",
@@ -37,7 +37,7 @@ def read(config: Config) -> Model:
     )
     decoder = Part(
         "decoder",
-        (_block(config, hidden, "decoder"),) * config.integer("decoder_layers"),
+        (_block(config, hidden, "decoder"),) * config.layers("decoder_layers"),
         Embeddings(tables, dropout=dropout),
         _norm("layer_norm", hidden),
         sequence="target",

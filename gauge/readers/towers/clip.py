@@ -25,7 +25,7 @@ def clip(config: Config) -> Part:
         positions=patches_of(side, patch) + 1,
         norm=layer_norm("pre_layrnorm", hidden),
     )
-    blocks = (_block(config, hidden, "quick_gelu"),) * config.integer("num_hidden_layers", default=12)
+    blocks = (_block(config, hidden, "quick_gelu"),) * config.layers("num_hidden_layers", default=12)
     return tower_part(entry, blocks, side, layer_norm("post_layernorm", hidden))
 
 
@@ -38,7 +38,7 @@ def siglip(config: Config) -> Part:
         channels=config.integer("num_channels", default=3),
         positions=patches_of(side, patch),
     )
-    blocks = (_block(config, hidden, "gelu_pytorch_tanh"),) * config.integer("num_hidden_layers", default=12)
+    blocks = (_block(config, hidden, "gelu_pytorch_tanh"),) * config.layers("num_hidden_layers", default=12)
     return tower_part(entry, blocks, side, layer_norm("post_layernorm", hidden))
 
 

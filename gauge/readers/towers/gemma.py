@@ -11,7 +11,6 @@ from gauge.readers.config import Config
 from gauge.readers.towers.block import encoder_block, tower_part
 
 SIDE = 768
-MOST_LAYERS = 1000
 CONVOLUTION_CHANNELS = (128, 32)
 CONVOLUTION_KERNEL = 5
 REDUCED_BANDS = 32
@@ -41,7 +40,7 @@ def vision(config: Config) -> Part:
         bias=False,
         positions=2 * config.integer("position_embedding_size", default=10240),
     )
-    return tower_part(entry, (block,) * config.integer("num_hidden_layers", default=16), SIDE)
+    return tower_part(entry, (block,) * config.layers("num_hidden_layers", default=16), SIDE)
 
 
 def sound(config: Config, out: int, width: int = 1024) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -57,7 +56,7 @@ def sound(config: Config, out: int, width: int = 1024) -> tuple[tuple[str, tuple
         ("subsample.input_proj_linear", (hidden, second * REDUCED_BANDS)),
     )
     layers: list[tuple[str, tuple[int, ...]]] = []
-    for index in range(config.integer("conf_num_hidden_layers", "num_hidden_layers", default=12, most=MOST_LAYERS)):
+    for index in range(config.layers("conf_num_hidden_layers", "num_hidden_layers", default=12)):
         layers += [(f"layers.{index}.{name}", shape) for name, shape in _conformer(hidden, head)]
     last = (("output_proj.weight", (out, hidden)), ("output_proj.bias", (out,))) if out else ()
     return (*stem, *layers, *last)

@@ -42,4 +42,4 @@ def moonvit(config: Config) -> Part:
         positions=rows,
     )
     last = Norm("final_layernorm", hidden, norm, bias=norm == "layer")
-    return tower_part(entry, (block,) * config.integer("vt_num_hidden_layers", "num_hidden_layers", default=27), SIDE, last)
+    return tower_part(entry, (block,) * config.layers("vt_num_hidden_layers", "num_hidden_layers", default=27), SIDE, last)

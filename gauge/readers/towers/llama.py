@@ -51,8 +51,8 @@ def mllama(config: Config) -> Part:
             hidden=hidden, heads=heads, inner=inner, bias=False, out_bias=False, activation=activation, scale=scale
         )
 
-    local = (block(0),) * config.integer("num_hidden_layers", default=32)
-    wide = (block(1),) * config.integer("num_global_layers", default=8)
+    local = (block(0),) * config.layers("num_hidden_layers", default=32)
+    wide = (block(1),) * config.layers("num_global_layers", default=8)
     return tower_part(entry, (*local, *wide), side, layer_norm("layernorm_post", hidden))
 
 
@@ -93,5 +93,5 @@ def llama4(config: Config) -> Part:
         linear("vision_adapter.mlp.fc2", wide, out, False),
         Activate("gelu"),
     )
-    layers = (block,) * config.integer("num_hidden_layers", default=34)
+    layers = (block,) * config.layers("num_hidden_layers", default=34)
     return tower_part(entry, layers, side, layer_norm("layernorm_post", hidden), tail)

@@ -35,4 +35,4 @@ def pixtral(config: Config) -> Part:
         rotary=True,
         activation=config.text("hidden_act", default="silu"),
     )
-    return tower_part(entry, (block,) * config.integer("num_hidden_layers", default=24), config.side("image_size", 1024))
+    return tower_part(entry, (block,) * config.layers("num_hidden_layers", default=24), config.side("image_size", 1024))

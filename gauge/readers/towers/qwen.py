@@ -51,7 +51,7 @@ def qwen2(config: Config) -> Part:
         Activate("gelu"),
         linear("merger.mlp.2", hidden * merge, out),
     )
-    return tower_part(_entry(config, hidden, bias=False), (block,) * config.integer("depth", default=32), SIDE, None, tail)
+    return tower_part(_entry(config, hidden, bias=False), (block,) * config.layers("depth", default=32), SIDE, None, tail)
 
 
 def qwen2_5(config: Config) -> Part:
@@ -75,7 +75,7 @@ def qwen2_5(config: Config) -> Part:
         Activate("gelu"),
         linear("merger.mlp.2", hidden * merge, out),
     )
-    return tower_part(_entry(config, hidden, bias=False), (block,) * config.integer("depth", default=32), SIDE, None, tail)
+    return tower_part(_entry(config, hidden, bias=False), (block,) * config.layers("depth", default=32), SIDE, None, tail)
 
 
 def qwen3(config: Config) -> Part:
@@ -110,7 +110,7 @@ def qwen3(config: Config) -> Part:
         held(*deep),
     )
     entry = _entry(config, hidden, patch=16, positions=config.integer("num_position_embeddings", default=2304))
-    return tower_part(entry, (block,) * config.integer("depth", default=27), SIDE, None, tail)
+    return tower_part(entry, (block,) * config.layers("depth", default=27), SIDE, None, tail)
 
 
 def glm4v(config: Config) -> Part:
@@ -153,7 +153,7 @@ def glm4v(config: Config) -> Part:
     patch = config.side("patch_size", 14)
     learned: dict[str, Any] = {} if own else {"positions": patches_of(side, patch), "norm": Norm("post_conv_layernorm", hidden)}
     entry = _entry(config, hidden, **learned)
-    return tower_part(entry, (block,) * config.integer("depth", default=24), side, None, tail)
+    return tower_part(entry, (block,) * config.layers("depth", default=24), side, None, tail)
 
 
 def ernie(config: Config) -> Part:
@@ -173,4 +173,4 @@ def ernie(config: Config) -> Part:
         channels=config.integer("in_channels", default=3),
         bias=False,
     )
-    return tower_part(entry, (block,) * config.integer("depth", default=32), SIDE, layer_norm("ln", hidden))
+    return tower_part(entry, (block,) * config.layers("depth", default=32), SIDE, layer_norm("ln", hidden))

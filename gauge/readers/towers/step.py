@@ -41,5 +41,5 @@ def step(config: Config) -> Part:
             ("downsampler2.bias", (4 * hidden,)),
         ),
     )
-    layers = (block,) * config.integer("num_hidden_layers", default=47)
+    layers = (block,) * config.layers("num_hidden_layers", default=47)
     return tower_part(entry, layers, config.side("image_size", 728), None, tail)
