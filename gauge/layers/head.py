@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gauge import kernels
-from gauge.formats import FLOAT32
+from gauge.layers import losses
 from gauge.layers.linear import Linear
 from gauge.layers.norm import Norm
 from gauge.tape import Tape, Value
@@ -55,8 +55,8 @@ class Head:
         if self.bias:
             yield self.projection.bias_weight
 
-    def logits(self, tape: Tape, x: Value) -> Value:
-        """(batch, tokens, vocabulary) in the compute dtype."""
+    def read(self, tape: Tape, x: Value) -> Value:
+        """What the vocabulary matrix reads: transformed, projected, scaled, as far as a family does that."""
         if self.transform:
             dense, activation, norm = self.transform
             x = norm(tape, kernels.activation(tape, activation, dense(tape, x)))
@@ -66,30 +66,37 @@ class Head:
             x = tape.op("mul", (x,), x.dims, x.format, label="scaled output")
         if self.per_sequence:
             x = tape.alias(x, tuple(e for e in x.dims if e.dim not in (Dim.TOKENS, Dim.PATCHES)))
-        out = self.projection(tape, tape.dropout(x, self.dropout), "logits")
+        return tape.dropout(x, self.dropout)
+
+    def logits(self, tape: Tape, x: Value) -> Value:
+        """(batch, tokens, vocabulary) in the compute dtype."""
+        out = self.projection(tape, self.read(tape, x), "logits")
         if self.soft_cap:
             scaled = tape.op("div", (out,), out.dims, out.format, label="logits over cap")
             capped = tape.pointwise32("tanh", scaled, keeps="output", label="capped logits")
             out = tape.op("mul", (capped,), out.dims, capped.format, label="logits, soft-capped")
         return out
 
-    def loss(self, tape: Tape, logits: Value) -> Value:
-        """Cross-entropy as the runtime computes it."""
-        with tape.hold(logits):
-            wide = tape.cast(logits, FLOAT32, "logits in float32") if self.upcast else logits
-            with tape.hold(wide):
-                return cross_entropy(tape, wide)
+    def loss(self, tape: Tape, x: Value) -> Value:
+        """From the last hidden states to the loss, as `How.loss` says; kinds for a vocabulary leave other heads alone."""
+        kind = tape.how.loss if self.over is Dim.VOCAB and not self.per_sequence else "standard"
+        if kind in ("chunked", "chunked-output", "fused"):
+            x = self.read(tape, x)
+            with tape.hold(x):
+                return self._by_chunks(tape, x, kind)
+        logits = self.logits(tape, x)
+        if kind == "compiled" or (kind == "standard" and tape.how.kernels == "compiled"):
+            return losses.compiled(tape, logits)
+        if kind == "vocab-parallel":
+            return losses.vocab_parallel(tape, logits)
+        return losses.standard(tape, logits, self.upcast)
 
-
-def cross_entropy(tape: Tape, logits: Value) -> Value:
-    """Log-softmax keeps its result; the negative log-likelihood needs a full-size gradient of it."""
-    log_probabilities = tape.op(
-        "log_softmax",
-        (logits,),
-        logits.dims,
-        FLOAT32 if tape.how.autocast else logits.format,
-        label="log-probabilities",
-        saves_output=True,
-    )
-    wide = tape.full(log_probabilities)
-    return tape.op("nll_loss", (wide,), (), wide.format, label="loss")
+    def _by_chunks(self, tape: Tape, x: Value, kind: str) -> Value:
+        chunk = losses.chunk_of(tape, x)
+        if kind == "chunked-output":
+            return losses.chunked_output(tape, x, self.projection, chunk)
+        if kind == "fused":
+            chunk = losses.fused_chunk(losses.tokens_of(x), self.outputs, self.hidden)
+            return losses.by_chunks(tape, x, self.projection, chunk, 0)
+        copies = 1 if kernels.is_fused(tape) else 3 + self.soft_cap
+        return losses.by_chunks(tape, x, self.projection, chunk, copies)

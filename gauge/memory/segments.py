@@ -133,9 +133,7 @@ class Tracer:
         out = tape.dropout(part.norm(tape, entry) if part.norm else entry, part.dropout, "output, dropped out")
         head = self._model.head
         if last and head:
-            out = head.logits(tape, out)
-            if loss:
-                out = head.loss(tape, out)
+            out = head.loss(tape, out) if loss else head.logits(tape, out)
         if tape.ops:
             self._pass.segments.append(
                 Segment("head" if last and head else "final norm", part.name, None, tape.trace(entry, out))

@@ -1,0 +1,135 @@
+"""How a vocabulary's logits and their cross-entropy are held: one function a kind of loss.
+
+T tokens, V vocabulary, e bytes of the compute dtype. Bytes a logit at the end of forward and at the worst of backward:
+`standard` e + 8, then 12; `compiled` e, then e + 4 + e; `vocab_parallel` e + 4, then 4 + 2 e; `chunked` and `fused`
+hold a chunk of tokens at a time and keep the gradients of the head's input and matrix instead.
+
+Source: transformers 5.23 loss/loss_utils.py; Liger-Kernel ops/fused_linear_cross_entropy.py; Megatron-LM
+core/tensor_parallel/cross_entropy.py; torchtune modules/loss/ce_chunked_output_loss.py.
+"""
+
+from __future__ import annotations
+
+from gauge.formats import FLOAT32
+from gauge.layers.linear import Linear
+from gauge.tape import Storage, Tape, Value, dims
+from gauge.tensor import Dim
+from gauge.units import ceil_div
+from gauge.versions import before
+
+DEFAULT_CHUNKS = 8
+
+
+def tokens_of(x: Value) -> int:
+    """Positions that get logits: batch × tokens."""
+    total = 1
+    for e in x.dims:
+        total *= 1 if e.dim is Dim.HIDDEN else e.size
+    return total
+
+
+def chunk_of(tape: Tape, x: Value) -> int:
+    """Tokens of one chunk of the loss."""
+    tokens = tokens_of(x)
+    return min(tokens, tape.how.loss_chunk or ceil_div(tokens, DEFAULT_CHUNKS))
+
+
+def standard(tape: Tape, logits: Value, upcast: bool) -> Value:
+    """Cross-entropy over all logits at once, on a float32 copy of them where the family's code makes one.
+
+    transformers 4 shifted the logits against the labels by a copy; before 4.46 the 16-bit logits were gone by then.
+    """
+    if not upcast:
+        with tape.hold(logits):
+            return cross_entropy(tape, logits)
+    old = before(tape.how.version, 5)
+    held = () if before(tape.how.version, 4, 46) else (logits,)
+    with tape.hold(*held):
+        wide = tape.cast(logits, FLOAT32, "logits in float32")
+        with tape.hold(wide):
+            shifted = tape.contiguous(wide, "shifted logits") if old else wide
+            with tape.hold(shifted):
+                return cross_entropy(tape, shifted)
+
+
+def cross_entropy(tape: Tape, logits: Value) -> Value:
+    """Log-softmax keeps its result; the negative log-likelihood needs a full-size gradient of it."""
+    log_probabilities = tape.op(
+        "log_softmax",
+        (logits,),
+        logits.dims,
+        FLOAT32 if tape.how.autocast else logits.format,
+        label="log-probabilities",
+        saves_output=True,
+    )
+    wide = tape.full(log_probabilities)
+    return tape.op("nll_loss", (wide,), (), wide.format, label="loss")
+
+
+def compiled(tape: Tape, logits: Value) -> Value:
+    """One kernel keeps the 16-bit logits and a float32 normaliser a token; backward makes a float32 gradient first."""
+    normaliser = tape.allocate("log-sum-exp of the logits", logits.dims[:-1], FLOAT32)
+    wide = (tape.allocate("gradient of logits in float32", logits.dims, FLOAT32),) if logits.format.bytes < 4 else ()
+    saves = (logits.storage, normaliser)
+    with tape.hold(logits):
+        return tape.op("cross_entropy", (logits,), (), FLOAT32, label="loss", saves=saves, backward_scratch=wide)
+
+
+def vocab_parallel(tape: Tape, logits: Value) -> Value:
+    """A float32 copy becomes the probabilities in place; in backward it becomes the gradient in place."""
+    with tape.hold(logits):
+        probabilities = tape.allocate("probabilities in float32", logits.dims, FLOAT32)
+        return tape.op("vocab_parallel_cross_entropy", (logits,), (), FLOAT32, label="loss", saves=(probabilities,))
+
+
+def by_chunks(tape: Tape, x: Value, head: Linear, chunk: int, copies32: int) -> Value:
+    """Logits of one chunk of tokens at a time, forward and backward at once: only gradients are left.
+
+    The chunk costs its logits in the compute dtype and `copies32` float32 tensors of that shape. The gradients of the
+    head's input (tokens, hidden) and of its matrix are made in forward and handed on in backward.
+    """
+    weight = tape.weight(head.weight)
+    shape = dims((Dim.TOKENS, chunk), *head.out)
+    scratch: list[Storage] = [tape.allocate("logits of a chunk", shape, tape.how.compute)]
+    scratch += [tape.allocate("logits of a chunk in float32", shape, FLOAT32) for _ in range(copies32)]
+    if x.grad:
+        scratch.append(tape.allocate("gradient of the head's input", x.dims, x.format))
+    if weight.trainable and tape.how.grad:
+        scratch.append(tape.allocate(f"gradient of {head.name}, made in forward", weight.dims, weight.format))
+    copy = tape.weight_copy(weight)
+    saves = (copy,) if copy is not None else ()
+    return tape.op("linear_cross_entropy", (x,), (), FLOAT32, label="loss", saves=saves, scratch=scratch, weights=(weight,))
+
+
+def fused_chunk(tokens: int, vocab: int, hidden: int) -> int:
+    """Tokens a chunk of Liger's fused loss: so many chunks as the vocabulary is wider than the stream."""
+    size = ceil_div(tokens, ceil_div(vocab, hidden))
+    return min(tokens, 1 << (size - 1).bit_length())
+
+
+def chunked_output(tape: Tape, x: Value, head: Linear, chunk: int) -> Value:
+    """All logits are made, by chunks, and kept; the loss takes them chunk by chunk (torchtune).
+
+    Compiled, the loss keeps the logits themselves; composed, a float32 log-softmax of each.
+    """
+    weight = tape.weight(head.weight)
+    whole = (*(e for e in x.dims if e.dim is not Dim.HIDDEN), *dims(*head.out))
+    part = dims((Dim.TOKENS, chunk), *head.out)
+    logits = tape.allocate("logits", whole, tape.how.compute)
+    wide = [tape.allocate("logits of a chunk in float32", part, FLOAT32) for _ in range(2)]
+    kept, forward = logits, ()
+    if tape.how.kernels == "eager":
+        kept, forward = tape.allocate("log-probabilities", whole, FLOAT32), (logits, wide[0])
+    gradient = tape.allocate("gradient of the logits of a chunk", part, tape.how.compute)
+    saves = (x.storage, kept) if weight.trainable else (kept,)
+    return tape.op(
+        "chunked_cross_entropy",
+        (x,),
+        (),
+        FLOAT32,
+        label="loss",
+        saves=saves,
+        scratch=forward,
+        weights=(weight,),
+        backward_scratch=(*wide[: 1 if tape.how.kernels != "eager" else 2], gradient),
+    )

@@ -1,0 +1,34 @@
+"""Which of two policies of one runtime a version means. Versions are numbers (`4.45.2`) or dates (`2022-01`)."""
+
+from __future__ import annotations
+
+import re
+
+RELEASES = {  # when transformers released a version that changed what is allocated
+    (4, 46): (2024, 10),
+    (5,): (2025, 12),
+}
+FOREACH = (2023, 3)
+"""PyTorch 2.0: optimizers go over all tensors at once, and gradients are dropped rather than zeroed."""
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version; empty where it names none."""
+    found = re.search(r"\d+(?:[.-]\d+)*", version)
+    return tuple(int(part) for part in re.split(r"[.-]", found.group())) if found else ()
+
+
+def before(version: str, *release: int) -> bool:
+    """Whether a version of transformers (or a date) comes before a release; an unknown version counts as today's."""
+    have = numbers(version)
+    if not have:
+        return False
+    if have[0] >= 2000:
+        return have < RELEASES.get(release, release)
+    return have < release
+
+
+def before_foreach(version: str) -> bool:
+    """Whether a dated run is older than PyTorch 2.0."""
+    have = numbers(version)
+    return bool(have) and have[0] >= 2000 and have < FOREACH
