@@ -43,7 +43,7 @@ def training(case: Case) -> Breakdown:
     items = [*_held(case, how, weights), *_states(plan, weights)]
     for point in worst.values():
         items += step.items(point)
-    stateful = any(i.kind == "optimizer_states" for i in items)
+    stateful = bool(worst) and any(i.kind == "optimizer_states" for i in items)
     if stateful:
         items += step.items(max(worst.values(), key=lambda p: p.bytes), "first")
     items += _inputs(run)

@@ -30,7 +30,7 @@ def read(config: Config) -> Model:
 def _experts(config: Config) -> Experts:
     """A token goes to one of the two groups, each with its own router; the shared experts belong to both."""
     hidden = config.integer("hidden_size")
-    text, picture = numbers(config, 2, "moe_intermediate_size", least=1)
+    text, picture = numbers(config, 2, "moe_intermediate_size", least=1) or (config.integer("moe_intermediate_size"),) * 2
     count = config.integer("moe_num_shared_experts", default=0, least=0)
     one = Experts(
         hidden=hidden,
