@@ -8,46 +8,38 @@ Source: vLLM v1/worker/gpu_worker.py (release 0.19) and start-up logs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 from gauge.breakdown import Factor, Item, Pool, constant, item, product
 from gauge.case import Breakdown, Case, Runtime
-from gauge.errors import RequestError
-from gauge.formats import FLOAT32, FORMATS, Format, format_of
-from gauge.layers.attention import Attention
+from gauge.formats import FORMATS, Format
 from gauge.layers.experts import Experts
-from gauge.memory.collect import layered, stacked
+from gauge.memory.collect import stacked
 from gauge.memory.engine_pass import Sampler, forward_peak, held_by_caller, quantized_input
-from gauge.memory.engine_weights import absorbed, padded_vocabulary, rotary_tables, rounding
 from gauge.memory.paged_cache import Paging, kinds, paging
 from gauge.memory.stages import Stage, stages
-from gauge.memory.state import WHY_CACHE, cache_formats, state_items
-from gauge.memory.weights import stored, weight_items
-from gauge.model import Model
+from gauge.memory.state import WHY_CACHE, state_items
 from gauge.overheads import overhead
 from gauge.plan import Plan
-from gauge.quantization import scheme_of
 from gauge.runtimes.release import Release, release
+from gauge.runtimes.serving import (
+    TENSOR_RULES,
+    check_degrees,
+    engine_weights,
+    formats,
+    profile_how,
+    serving_mesh,
+)
 from gauge.sequence import Sequence
-from gauge.tape import How
-from gauge.tensor import Axis, Dim, Mesh, Rules, Tensor, extent, tensor
+from gauge.tensor import Dim, Tensor, tensor
 from gauge.units import GIB, ceil_div, round_up
 
 SOURCE = "https://github.com/vllm-project/vllm, release 0.19"
 MOMENTS = (("load", "after loading"), ("profile", "start-up profile"), ("serve", "serving"))
 LIVE = ("profile", "serve")
-TENSOR_RULES: Rules = (
-    (Dim.VOCAB, Axis.TENSOR),
-    (Dim.HEADS, Axis.TENSOR),
-    (Dim.KV_HEADS, Axis.TENSOR),
-    (Dim.FFN, Axis.TENSOR),
-    (Dim.INNER, Axis.TENSOR),
-)
-EXPERT_RULES: Rules = ((Dim.EXPERTS, Axis.EXPERT),)
 UTILIZATION = 0.90
-VOCAB_MULTIPLE = 64
 SAMPLER_WORDS = "Rows of the vocabulary that sampling holds, one a sequence; tensor parallelism does not split them."
 FORWARD_WORDS = "Alive at the largest operator of the profiled forward pass."
 LARGE_DEVICE = 70 * GIB
@@ -120,24 +112,6 @@ class Settings:
         return int(total * (UTILIZATION if asked is None else asked))
 
     @property
-    def mesh(self) -> Mesh:
-        """Splits inside a stage."""
-        return {Axis.TENSOR: self.plan.tensor_parallel, Axis.EXPERT: self.plan.expert_parallel}
-
-    def rules(self, weight: Tensor) -> Rules:
-        """Under expert parallelism a device has whole experts; everything else is split by tensor parallelism."""
-        if self.plan.expert_parallel > 1 and any(e.dim is Dim.EXPERTS for e in weight.dims):
-            return EXPERT_RULES
-        return TENSOR_RULES
-
-    @property
-    def how(self) -> How:
-        """The circumstances of the profiled pass."""
-        ep = self.plan.expert_parallel > 1
-        rules = tuple(r for r in TENSOR_RULES if not (ep and r[0] is Dim.EXPERTS))
-        return How(compute=self.dtype, grad=False, kernels="fused", attention="flash", frozen=True, rules=rules, mesh=self.mesh)
-
-    @property
     def captured(self) -> int:
         """CUDA graphs that are captured: piecewise and full ones for each batch size; one kind in the first engine."""
         if self.plan.enforce_eager:
@@ -147,51 +121,6 @@ class Settings:
         largest = min(2 * self.rows, LARGEST_GRAPH)
         sizes = {n for n in (*GRAPH_SIZES, *range(8, 256, 8), *range(256, LARGEST_GRAPH + 1, 16)) if n <= largest}
         return 2 * len(sizes)
-
-
-def formats(plan: Plan) -> Callable[[Tensor], Format]:
-    """The format of each state tensor under this plan."""
-    key = format_of(plan.kv_cache_dtype or plan.dtype)
-    return cache_formats(key, None, lambda t: t.format if t.format is FLOAT32 else FORMATS[plan.dtype])
-
-
-# ------------------------------------------------------------------------------------------------ weights
-def weights(stage: Stage, settings: Settings) -> Iterator[Item]:
-    """Weights of one stage and what is kept beside them."""
-    plan, model, dtype = settings.plan, stage.model, settings.dtype
-    scheme = scheme_of(plan.quantization)
-    shape = shaped(model, plan.tensor_parallel)
-    yield from weight_items(model, lambda t: scheme.stored(t, dtype), settings.rules, settings.mesh, shape=shape)
-    for table in rotary_tables(model, dtype):
-        why = "Cosines and sines of every position up to the model's longest; each rank keeps the whole table."
-        yield item("weights.rotary", table, why=why, source=SOURCE, certainty="policy")
-    copies = absorbed(model, dtype, TENSOR_RULES, settings.mesh)
-    for copy in layered(copies, len(model.decoder.blocks)):
-        why = "Latent attention keeps the way up from the latent a second time, in the shape that decoding needs."
-        yield item("weights.absorbed", copy, why=why, source=SOURCE, certainty="policy")
-    extra = rounding(stored(model, lambda t: scheme.stored(t, dtype), settings.rules, settings.mesh, shape))
-    if extra:
-        yield product(
-            "weights.rounding",
-            "whole allocator segments",
-            (Factor("bytes", extra, "of all matrices of 10 MiB and more"),),
-            why="PyTorch's allocator books large tensors in whole 2 MiB segments.",
-            source="PyTorch c10/cuda/CUDACachingAllocator.cpp",
-        )
-
-
-def shaped(model: Model, degree: int) -> Callable[[Tensor], Tensor]:
-    """A weight as vLLM's layers shape it: rows of the vocabulary padded, key heads of fused matrices one a rank."""
-    attention = model.first(Attention)
-
-    def shape(weight: Tensor) -> Tensor:
-        fused = weight.role in ("qkv", "qkv_bias") and weight.dims[0].dim is Dim.HEADS
-        if not fused or attention is None or degree == 1:
-            return padded_vocabulary(weight, VOCAB_MULTIPLE)
-        each = ceil_div(attention.heads, degree) + 2 * ceil_div(attention.kv_heads, degree)
-        return replace(weight, dims=(extent(Dim.HEADS, each * degree), *weight.dims[1:]))
-
-    return shape
 
 
 # ------------------------------------------------------------------------------------------------ profiled peak
@@ -207,11 +136,11 @@ def profile(stage: Stage, settings: Settings) -> tuple[Item, ...]:
 
 def _forward(stage: Stage, settings: Settings) -> Iterator[Item]:
     model, tokens = stage.model, settings.tokens
-    peak = forward_peak(model, settings.how, tokens)
+    peak = forward_peak(model, profile_how(settings.plan), tokens)
     eager = settings.old or settings.plan.enforce_eager
     flying = [*peak.flying, *([held_by_caller(tokens, model.hidden, settings.dtype)] if eager else [])]
     if not eager and settings.plan.quantization in ("int8", "fp8"):
-        extra = quantized_input(model, settings.how, tokens)
+        extra = quantized_input(model, profile_how(settings.plan), tokens)
         flying += [extra] if extra else []
     if settings.plan.pipeline_parallel > 1:
         shape = ((Dim.COPIES, 2 if stage.first else 4), (Dim.TOKENS, tokens), (Dim.HIDDEN, model.hidden))
@@ -239,7 +168,7 @@ def _sampler(stage: Stage, settings: Settings) -> Iterator[Item]:
         tensor("hidden states to sample from", settings.dtype, (Dim.BATCH, settings.rows), (Dim.HIDDEN, model.hidden)),
     )
     yield from _profiled(hidden, "activations", FORWARD_WORDS)
-    yield from _workspaces(forward_peak(model, settings.how, settings.tokens).workspaces, settings)
+    yield from _workspaces(forward_peak(model, profile_how(settings.plan), settings.tokens).workspaces, settings)
     eager = settings.old or plan.enforce_eager
     found = overhead("vllm", "profile_eager" if eager and settings.old else "profile")
     yield constant("workspace", found, moments=LIVE, scope="allocated")
@@ -356,7 +285,7 @@ class Cache:
         plain = len(groups.kinds) == 1 and groups.kinds[0].reach == "full" and groups.layers > 1
         if plain:
             sequence = Sequence(plan.batch_size, round_up(plan.tokens, groups.tokens), policy=_whole)
-            cache = state_items(stage.model, sequence, formats(plan), TENSOR_RULES, settings.mesh)
+            cache = state_items(stage.model, sequence, formats(plan), TENSOR_RULES, serving_mesh(settings.plan))
             yield from (i.at("serve") for i in cache)
             return
         factors = (
@@ -374,7 +303,7 @@ def _whole(tokens: int, window: int | None, chunk: int | None) -> int:
 
 def cache(stage: Stage, settings: Settings, taken: int) -> Cache:
     """The cache of one stage when `taken` bytes of the share are gone."""
-    found = paging(kinds(stage.model, formats(settings.plan), TENSOR_RULES, settings.mesh))
+    found = paging(kinds(stage.model, formats(settings.plan), TENSOR_RULES, serving_mesh(settings.plan)))
     share = settings.share
     return Cache(found, None if share is None else share - taken, settings)
 
@@ -399,7 +328,7 @@ class Rank:
 
 def rank(stage: Stage, settings: Settings) -> Rank:
     """Everything that one device of a stage holds."""
-    fixed = [*weights(stage, settings), *profile(stage, settings), outside(settings)]
+    fixed = [*engine_weights(stage.model, settings.plan), *profile(stage, settings), outside(settings)]
     captured = graphs(stage, settings)
     taken = sum(i.bytes for i in fixed)
     if captured and settings.subtracts_graphs:
@@ -431,37 +360,6 @@ def _remarks(settings: Settings, held: Cache) -> Iterator[str]:
         yield f"vLLM groups layers by kind and pads them: {groups.padding} empty layers share the cache's pool."
     if groups is not None and any(k.reach == "recurrent" for k in groups.kinds):
         yield f"Attention blocks are enlarged to {groups.tokens} tokens so that their page holds a recurrent state."
-
-
-def check(case: Case) -> None:
-    """Degrees that vLLM's layers cannot be split by. Raises RequestError."""
-    plan, model = case.plan, case.model
-    degree = plan.tensor_parallel
-    rows = round_up(model.vocab, VOCAB_MULTIPLE)
-    if degree > 1 and rows % degree:
-        raise RequestError("tensor_parallel", f"{degree} does not divide the padded vocabulary of {rows:,}", "use 2, 4 or 8")
-    attention = model.first(Attention)
-    if attention is not None and degree > 1:
-        few, many = sorted((attention.kv_heads, degree))
-        if many % few:
-            raise RequestError(
-                "tensor_parallel",
-                f"{degree} and {attention.kv_heads} KV heads do not divide each other",
-                "use a degree that divides the KV heads or is a multiple of them",
-            )
-    if plan.pipeline_parallel > len(model.decoder.blocks):
-        raise RequestError(
-            "pipeline_parallel",
-            f"{plan.pipeline_parallel} stages for {len(model.decoder.blocks)} layers",
-            f"use at most {len(model.decoder.blocks)}",
-        )
-    whole = degree * plan.data_parallel
-    if plan.expert_parallel > 1 and plan.expert_parallel != whole:
-        raise RequestError(
-            "expert_parallel",
-            f"vLLM spreads experts over all {whole} tensor- and data-parallel ranks",
-            f"use {whole}, or change tensor_parallel or data_parallel",
-        )
 
 
 # ------------------------------------------------------------------------------------------------ command
@@ -520,7 +418,7 @@ RUNTIMES = (
             }
         ),
         command=command,
-        check=check,
+        check=check_degrees,
         source=SOURCE,
     ),
 )

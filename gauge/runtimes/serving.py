@@ -1,0 +1,126 @@
+"""What serving engines have in common: how weights are split and shaped, cache formats, degrees that cannot be.
+
+Their layers descend from the same parallel layers (Megatron's): heads, MLP and vocabulary over tensor-parallel ranks,
+KV heads one a rank where there are fewer, whole experts a rank under expert parallelism.
+Source: vLLM model_executor/layers (release 0.19), which SGLang shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from gauge.breakdown import Factor, Item, item, product
+from gauge.case import Case
+from gauge.errors import RequestError
+from gauge.formats import FLOAT32, FORMATS, Format, format_of
+from gauge.layers.attention import Attention
+from gauge.memory.collect import layered
+from gauge.memory.engine_weights import absorbed, padded_vocabulary, rotary_tables, rounding
+from gauge.memory.state import cache_formats
+from gauge.memory.weights import stored, weight_items
+from gauge.model import Model
+from gauge.plan import Plan
+from gauge.quantization import scheme_of
+from gauge.tape import How
+from gauge.tensor import Axis, Dim, Mesh, Rules, Tensor, extent
+from gauge.units import ceil_div, round_up
+
+SOURCE = "vllm-project/vllm, model_executor/layers (release 0.19)"
+TENSOR_RULES: Rules = (
+    (Dim.VOCAB, Axis.TENSOR),
+    (Dim.HEADS, Axis.TENSOR),
+    (Dim.KV_HEADS, Axis.TENSOR),
+    (Dim.FFN, Axis.TENSOR),
+    (Dim.INNER, Axis.TENSOR),
+)
+EXPERT_RULES: Rules = ((Dim.EXPERTS, Axis.EXPERT),)
+VOCAB_MULTIPLE = 64
+WHY_TABLE = "Cosines and sines of every position up to the model's longest; each rank keeps the whole table."
+WHY_ABSORBED = "Latent attention keeps the way up from the latent a second time, in the shape that decoding needs."
+WHY_ROUNDING = "PyTorch's allocator books large tensors in whole 2 MiB segments."
+
+
+def serving_mesh(plan: Plan) -> Mesh:
+    """Splits inside a pipeline stage."""
+    return {Axis.TENSOR: plan.tensor_parallel, Axis.EXPERT: plan.expert_parallel}
+
+
+def weight_rules(plan: Plan) -> Callable[[Tensor], Rules]:
+    """Under expert parallelism a device has whole experts; everything else is split by tensor parallelism."""
+
+    def rules(weight: Tensor) -> Rules:
+        whole = plan.expert_parallel > 1 and weight.role.startswith("expert")
+        return EXPERT_RULES if whole and any(e.dim is Dim.EXPERTS for e in weight.dims) else TENSOR_RULES
+
+    return rules
+
+
+def profile_how(plan: Plan) -> How:
+    """The circumstances of the engine's own forward pass."""
+    return How(
+        compute=FORMATS[plan.dtype],
+        grad=False,
+        kernels="fused",
+        attention="flash",
+        frozen=True,
+        rules=TENSOR_RULES,
+        mesh=serving_mesh(plan),
+    )
+
+
+def formats(plan: Plan) -> Callable[[Tensor], Format]:
+    """The format of each state tensor under this plan."""
+    key = format_of(plan.kv_cache_dtype or plan.dtype)
+    return cache_formats(key, None, lambda t: t.format if t.format is FLOAT32 else FORMATS[plan.dtype])
+
+
+def shaped(model: Model, degree: int) -> Callable[[Tensor], Tensor]:
+    """A weight as the engine's layers shape it: rows of the vocabulary padded, key heads of fused matrices one a rank."""
+    attention = model.first(Attention)
+
+    def shape(weight: Tensor) -> Tensor:
+        fused = weight.role in ("qkv", "qkv_bias") and weight.dims[0].dim is Dim.HEADS
+        if not fused or attention is None or degree == 1:
+            return padded_vocabulary(weight, VOCAB_MULTIPLE)
+        each = ceil_div(attention.heads, degree) + 2 * ceil_div(attention.kv_heads, degree)
+        return replace(weight, dims=(extent(Dim.HEADS, each * degree), *weight.dims[1:]))
+
+    return shape
+
+
+def engine_weights(model: Model, plan: Plan, table: Format | None = None) -> Iterator[Item]:
+    """Weights of one device and what is kept beside them; `table` is the format of position tables."""
+    dtype, scheme = FORMATS[plan.dtype], scheme_of(plan.quantization)
+    shape, rules, mesh = shaped(model, plan.tensor_parallel), weight_rules(plan), serving_mesh(plan)
+    yield from weight_items(model, lambda t: scheme.stored(t, dtype), rules, mesh, shape=shape)
+    for one in rotary_tables(model, table or dtype):
+        yield item("weights.rotary", one, why=WHY_TABLE, source=SOURCE, certainty="policy")
+    for copy in layered(absorbed(model, dtype, TENSOR_RULES, mesh), len(model.decoder.blocks)):
+        yield item("weights.absorbed", copy, why=WHY_ABSORBED, source=SOURCE, certainty="policy")
+    extra = rounding(stored(model, lambda t: scheme.stored(t, dtype), rules, mesh, shape))
+    if extra:
+        factors = (Factor("bytes", extra, "of all matrices of 10 MiB and more"),)
+        source = "PyTorch c10/cuda/CUDACachingAllocator.cpp"
+        yield product("weights.rounding", "whole allocator segments", factors, why=WHY_ROUNDING, source=source)
+
+
+def check_degrees(case: Case) -> None:
+    """Degrees that the engine's layers cannot be split by. Raises RequestError."""
+    plan, model = case.plan, case.model
+    degree, layers = plan.tensor_parallel, len(model.decoder.blocks)
+    rows = round_up(model.vocab, VOCAB_MULTIPLE)
+    if degree > 1 and rows % degree:
+        message = f"{degree} does not divide the padded vocabulary of {rows:,}"
+        raise RequestError("tensor_parallel", message, "use 2, 4 or 8")
+    attention = model.first(Attention)
+    if attention is not None and max(attention.kv_heads, degree) % min(attention.kv_heads, degree):
+        message = f"{degree} and {attention.kv_heads} KV heads do not divide each other"
+        raise RequestError("tensor_parallel", message, "use a divisor or a multiple of the KV heads")
+    if plan.pipeline_parallel > layers:
+        message = f"{plan.pipeline_parallel} stages for {layers} layers"
+        raise RequestError("pipeline_parallel", message, f"use at most {layers}")
+    whole = degree * plan.data_parallel
+    if plan.expert_parallel > 1 and plan.expert_parallel != whole:
+        message = f"experts are spread over all {whole} tensor- and data-parallel ranks"
+        raise RequestError("expert_parallel", message, f"use {whole}, or change tensor_parallel or data_parallel")
