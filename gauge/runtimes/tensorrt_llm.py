@@ -1,0 +1,173 @@
+"""TensorRT-LLM: an engine built for the largest batch and token count; the cache takes a share of what is left free.
+
+Weights are the engine's: a tied head is a second matrix, quantization leaves embedding and head alone. The execution
+context holds activations of `max_num_batched_tokens` tokens and logits of `max_num_seqs` sequences; the decoder has
+buffers of its own. Figures beyond the engine logs that were seen are ranges.
+Source: TensorRT-LLM 0.14 to 0.19 and its engine logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gauge.breakdown import Factor, Item, Pool, constant, item, product
+from gauge.case import Breakdown, Case, Runtime
+from gauge.formats import FLOAT32, FORMATS
+from gauge.layers.experts import Experts
+from gauge.layers.mlp import MLP
+from gauge.memory.stages import Stage, stages
+from gauge.memory.state import state_items
+from gauge.model import Model
+from gauge.overheads import overhead
+from gauge.plan import Plan
+from gauge.runtimes.serving import TENSOR_RULES, check_degrees, engine_weights, formats, serving_mesh
+from gauge.sequence import Sequence
+from gauge.tensor import Dim, tensor
+from gauge.units import ceil_div, round_up
+
+SOURCE = "NVIDIA/TensorRT-LLM 0.14 to 0.19, engine logs"
+MOMENTS = (("load", "after loading"), ("serve", "serving"))
+FREE_SHARE = 0.90
+BLOCK_TOKENS = 64
+MOST_TOKENS = 8192
+MOST_SEQUENCES = 2048
+LONG_TOKENS = 32_768
+
+
+def untied(model: Model) -> Model:
+    """The model with its head as a matrix of its own."""
+    return model.edited(head=replace(model.head, tied=False), total=0) if model.head and model.head.tied else model
+
+
+def _width(stage: Stage, plan: Plan) -> int:
+    """The widest pair of MLP tensors that one token has on one device: gate and up."""
+    widest = 0
+    for block in stage.model.decoder.blocks:
+        for layer in block.layers:
+            if isinstance(layer, MLP):
+                widest = max(widest, layer.inner * (2 if layer.gated else 1))
+            elif isinstance(layer, Experts):
+                widest = max(widest, layer.inner * layer.router.active * (2 if layer.gated else 1))
+    return ceil_div(widest, plan.tensor_parallel)
+
+
+def _engine(stage: Stage, plan: Plan) -> Iterator[Item]:
+    """The execution context, which its log reports as one figure: activations, logits, workspace."""
+    tokens = plan.max_num_batched_tokens or MOST_TOKENS
+    rows = min(plan.max_num_seqs or MOST_SEQUENCES, tokens)
+    dtype, hidden = FORMATS[plan.dtype], stage.model.hidden
+    inner = tensor("MLP gate and up of the largest batch", dtype, (Dim.TOKENS, tokens), (Dim.FFN, _width(stage, plan)))
+    stream = tensor("stream of the largest batch", dtype, (Dim.TOKENS, tokens), (Dim.HIDDEN, hidden))
+    for one in (inner, stream):
+        yield item("activations", one, why="The engine is built for so many tokens.", source=SOURCE, certainty="policy")
+    if stage.model.head:
+        logits = tensor("logits", dtype, (Dim.BATCH, rows), (Dim.VOCAB, stage.model.head.outputs))
+        yield item("activations.logits", logits, why="One row for each sequence of the largest batch.", certainty="policy")
+    found = overhead("tensorrt-llm", "workspace")
+    extra = overhead("tensorrt-llm", "long_tokens").high * tokens if tokens > LONG_TOKENS else 0
+    yield constant("activations.workspace", found, size=(found.value, found.low, found.high + extra), scope="allocated")
+
+
+def _decoder(stage: Stage, plan: Plan) -> Iterator[Item]:
+    if stage.model.head:
+        rows = min(plan.max_num_seqs or MOST_SEQUENCES, plan.max_num_batched_tokens or MOST_TOKENS)
+        found = overhead("tensorrt-llm", "decoder")
+        size = found.times(rows * stage.model.head.outputs)
+        label = "decoder buffers of the largest batch"
+        yield constant("workspace.decoder", found, label=label, size=size, scope="device")
+
+
+def _rank(stage: Stage, case: Case) -> tuple[tuple[Item, ...], int, int | None, int]:
+    """Items, bytes of one token's cache, the pool, the request's need."""
+    plan = case.plan
+    fixed = [
+        *engine_weights(untied(stage.model) if stage.last else stage.model, plan, FLOAT32),
+        *_engine(stage, plan),
+        *_decoder(stage, plan),
+        constant("framework", overhead("tensorrt-llm", "context")),
+    ]
+    rules, mesh = TENSOR_RULES, serving_mesh(plan)
+    whole = Sequence(plan.batch_size, round_up(plan.tokens, BLOCK_TOKENS))
+    cache = state_items(stage.model, whole, formats(plan), rules, mesh)
+    one = Sequence(1, 1, policy=lambda n, window, chunk: n)
+    token = sum(i.bytes for i in state_items(stage.model, one, formats(plan), rules, mesh) if i.component == "kv_cache")
+    need = sum(i.bytes for i in cache)
+    items = [*fixed, *(i.at("serve") for i in cache)]
+    pool = None
+    if case.cluster.capacity is not None:
+        share = FREE_SHARE if plan.gpu_memory_utilization is None else plan.gpu_memory_utilization
+        pool = int(max(case.cluster.capacity - sum(i.bytes for i in fixed), 0) * share)
+        if pool > need:
+            factors = (Factor("bytes", pool - need, "a share of what weights, context and buffers leave free"),)
+            why = "The cache manager takes a share of the free memory; the request does not need this part."
+            items.append(
+                product(
+                    "kv_cache.reserve",
+                    "rest of the cache's pool",
+                    factors,
+                    why=why,
+                    source=SOURCE,
+                    moments=("serve",),
+                    scope="reserved",
+                )
+            )
+    return tuple(items), token, pool, need
+
+
+def serving(case: Case) -> Breakdown:
+    """The stage that leaves the least for its cache."""
+    ranks = [_rank(stage, case) for stage in stages(case.model, case.plan.pipeline_parallel)]
+    items, token, left, need = min(ranks, key=lambda r: r[2] // max(r[1], 1) if r[2] is not None else -sum(i.bytes for i in r[0]))
+    pool = Pool("gpu", max(case.cluster.count, 1), items, MOMENTS)
+    if left is None:
+        return Breakdown(pools=(pool,), warnings=(WARNING,))
+    capacity = {"kv_pool_bytes": left, "kv_pool_tokens": left // token // BLOCK_TOKENS * BLOCK_TOKENS if token else 0}
+    return Breakdown(pools=(pool,), capacity=capacity, warnings=(WARNING,), spare=left - need)
+
+
+WARNING = "TensorRT-LLM's buffers are known from few engine logs: they are given as ranges."
+
+
+def command(case: Case) -> str:
+    """`trtllm-serve` with these settings."""
+    plan = case.plan
+    words = [f"trtllm-serve {case.model.id}", f"--max_seq_len {plan.tokens}"]
+    if plan.max_num_seqs is not None:
+        words.append(f"--max_batch_size {plan.max_num_seqs}")
+    if plan.max_num_batched_tokens is not None:
+        words.append(f"--max_num_tokens {plan.max_num_batched_tokens}")
+    for flag, degree in (("tp", plan.tensor_parallel), ("pp", plan.pipeline_parallel), ("ep", plan.expert_parallel)):
+        if degree > 1:
+            words.append(f"--{flag}_size {degree}")
+    if plan.gpu_memory_utilization is not None:
+        words.append(f"--kv_cache_free_gpu_memory_fraction {plan.gpu_memory_utilization:g}")
+    return " ".join(words)
+
+
+RUNTIMES = (
+    Runtime(
+        id="tensorrt-llm",
+        label="TensorRT-LLM",
+        tasks=("inference",),
+        breakdown=serving,
+        uses=frozenset(
+            {
+                "quantization",
+                "sparsity",
+                "kv_cache_dtype",
+                "gpu_memory_utilization",
+                "max_num_seqs",
+                "max_num_batched_tokens",
+                "tensor_parallel",
+                "pipeline_parallel",
+                "data_parallel",
+                "expert_parallel",
+                "prompt_length",
+            }
+        ),
+        command=command,
+        check=check_degrees,
+        source=SOURCE,
+    ),
+)
