@@ -183,6 +183,11 @@ def test_two_devices_share_the_layers() -> None:
     assert two["pools"][0]["count"] == 2
 
 
+def test_the_course_of_a_start_ends_at_the_peak() -> None:
+    for pool in ask(LLAMA, timeline=True)["pools"]:
+        assert max(sum(e["bytes"].values()) for e in pool["timeline"]) == pool["device"]
+
+
 # ------------------------------------------------------------------------------------------------ requests
 def test_quantized_values_need_flash_attention() -> None:
     wrong = ask(LLAMA, kv_cache_dtype="q8_0", attention="eager")

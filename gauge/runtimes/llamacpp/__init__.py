@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gauge.breakdown import Item, Pool, constant, item, measured
+from gauge.breakdown import Event, Item, Pool, constant, item, measured
 from gauge.case import Breakdown, Case, Remedy, Runtime
 from gauge.errors import RequestError
 from gauge.formats import FORMATS, format_of
@@ -34,6 +34,7 @@ from gauge.runtimes.llamacpp.placement import (
 )
 
 MOMENTS = (("load", "model loaded"), ("serve", "context made, ready to serve"))
+START = (("file loaded", ("weights",)), ("caches made", ("kv_cache", "recurrent_state")), ("ready", ("workspace",)))
 CACHE_TYPES = ("float32", "float16", "bfloat16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 NOT_TEXT = frozenset({"whisper", "clip", "siglip"})
 UNKNOWN_TO_IT = frozenset({"opt", "gpt_neo", "openai-gpt", "deberta-v2", "mpnet", "rwkv"})
@@ -51,7 +52,22 @@ def breakdown(case: Case) -> Breakdown:
     checked(case)
     context, placement = context_of(case), placement_of(case)
     pools = [] if not placement.devices else [_device_pool(case, context, placement)]
-    return Breakdown(pools=(*pools, _host_pool(case, context, placement)), warnings=tuple(_remarks(case)))
+    pools.append(_host_pool(case, context, placement))
+    if case.plan.timeline:
+        pools = [replace(pool, timeline=_course(pool)) for pool in pools]
+    return Breakdown(pools=tuple(pools), warnings=tuple(_remarks(case)))
+
+
+def _course(pool: Pool) -> tuple[Event, ...]:
+    """What is made after what: the file, the caches, the buffers. Serving adds nothing."""
+    held = {"framework": sum(i.bytes for i in pool.items if i.kind == "framework")}
+    events = []
+    for event, kinds in START:
+        for kind in kinds:
+            size = sum(i.bytes for i in pool.items if i.kind == kind)
+            held |= {kind: size} if size else {}
+        events.append(Event(event, None, dict(held)))
+    return tuple(events)
 
 
 # ------------------------------------------------------------------------------------------------ pools

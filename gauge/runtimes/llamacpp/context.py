@@ -44,14 +44,15 @@ class Context:
 
 
 def context_of(case: Case) -> Context:
-    """The context that a request describes."""
+    """The context that a request describes. An encoder-decoder reserves logits for every token of a micro-batch."""
     plan = case.plan
     policy = policy_of(plan.runtime_version)
     tokens = round_up(max(plan.tokens * plan.batch_size, 1), PADDING)
     slots = plan.parallel_slots or policy.slots
     streams = slots if plan.parallel_slots and policy.own_streams else 1
     ubatch = min(plan.ubatch_size or UBATCH, tokens)
-    everything = plan.logits == "all" or (plan.logits is None and not policy.few_outputs)
+    two_stacks = sum(p.sequence in ("source", "target") for p in case.model.parts) > 1
+    everything = plan.logits == "all" or two_stacks or (plan.logits is None and not policy.few_outputs)
     return Context(
         tokens=tokens,
         slots=slots,
