@@ -32,14 +32,17 @@ def rms_norm(
     unit_offset: bool = False,
     over: Dim = Dim.HIDDEN,
     late: bool = False,
+    wide_scale: bool = False,
+    also: Dim | None = None,
 ) -> Value:
     """Root-mean-square norm over `over`.
 
     Composed (LlamaRMSNorm): a float32 copy of the input, the float32 inverse root a token, the normed values in the
     input's dtype. `unit_offset` (Gemma) multiplies by 1 + weight in float32, so the normed values stay float32. `late`
-    (T5) scales the input as it came, which is kept besides its copy.
+    (T5) scales the input as it came, which is kept besides its copy. `wide_scale` (OLMo 2, GPT-OSS) multiplies by the
+    weight before casting back. `also` is a second dimension that the mean runs over.
     """
-    row = without(x.dims, over)
+    row = without(x.dims, over, also or over)
     if is_fused(tape):
         root = tape.allocate("inverse root mean square", row, FLOAT32)
         return _norm_op(tape, "rms_norm", x, weight, (root,))
@@ -52,6 +55,8 @@ def rms_norm(
     if weight is None:
         return tape.cast(normed, x.format)
     trained = tape.weight(weight)
+    if wide_scale:
+        return tape.cast(tape.scale(normed, trained, label="scaled input"), x.format, "norm output")
     if not unit_offset:
         return tape.scale(tape.cast(normed, x.format, "normed input, cast"), trained, label="norm output")
     shift = tape.allocate("1 + norm weight", dims((over, trained.size_of(over))), FLOAT32)
@@ -118,12 +123,24 @@ def _composed_gelu(tape: Tape, x: Value) -> Value:
         return tape.mul(half, shifted, label="activated")
 
 
+def _clamped_gate(tape: Tape, gate: Value, up: Value) -> Value:
+    """(up + 1) × gate × sigmoid(α gate), both clamped first: keeps seven tensors of the MLP's width (GPT-OSS)."""
+    gate, up = tape.unary("clamp", gate, label="clamped gate"), tape.unary("clamp", up, label="clamped up")
+    with tape.hold(gate, up):
+        scaled = tape.op("mul", (gate,), gate.dims, gate.format, label="scaled gate")
+        glu = tape.mul(gate, tape.unary("sigmoid", scaled, keeps="output", label="open gate"), label="gated")
+        shifted = tape.op("add", (up,), up.dims, up.format, label="up + 1")
+        return tape.mul(shifted, glu, label="gated product")
+
+
 def gated(tape: Tape, name: str, gate: Value, up: Value) -> Value:
     """activation(gate) × up: composed it keeps gate, activation and up; fused only gate and up."""
     if is_fused(tape):
         return tape.op(
             f"{name}_gated", (gate, up), gate.dims, gate.format, label="gated product", saves=(gate.storage, up.storage)
         )
+    if name == "swiglu_clamped":
+        return _clamped_gate(tape, gate, up)
     return tape.mul(activation(tape, name, gate), up, label="gated product")
 
 

@@ -12,7 +12,7 @@ from gauge.formats import BFLOAT16, BOOL, FLOAT32, INT64
 from gauge.layers.attention_kernels import Kernel, Scores, attend, pick, repeat_heads
 from gauge.layers.linear import Linear, Shape
 from gauge.layers.norm import Kind, Norm
-from gauge.layers.rotary import resized, rotate
+from gauge.layers.rotary import resized, rotate, tables_of
 from gauge.sequence import Sequence
 from gauge.tape import Tape, Value, dims
 from gauge.tensor import Dim, Tensor
@@ -28,7 +28,8 @@ class Attention:
     three. `has_sdpa` is false where the family's code offers only the composed kernel.
 
     `rotary_joined`: the rotated part is concatenated with the rest of the head, so that the output comes in heads-first
-    order and is copied. `norms` and `norm_kind` describe q/k norms, `value_norm` one without weight over the values.
+    order and is copied; `rotary_tables`: each layer repeats the tables for itself, once or for queries and keys apart.
+    `norms` and `norm_kind` describe q/k norms, `value_norm` one without weight over the values.
     `gate`: a sigmoid gate on the output, from a doubled query projection (`query`), or from its own projection with
     one number a head (`head`) or as many as the output has (`full`). `borrows`: keys and values come from an earlier
     layer's cache. `value_from_key`: the key projection serves for the values too. `heads_first`: queries are scaled by
@@ -59,7 +60,7 @@ class Attention:
     cross: int | None = None
     rotary: int = 0
     rotary_joined: bool = False
-    rotary_interleaved: bool = False
+    rotary_tables: int = 0
     rotary_scope: str = ""
     gate: str = ""
     borrows: bool = False
@@ -140,7 +141,8 @@ class Attention:
         """The norm over queries (0) or keys (1): a head's size, or all heads together."""
         heads = ((Dim.HEADS, self.heads), (Dim.KV_HEADS, self.kv_heads))[which]
         own = heads if self.norms in ("full", "heads") else None
-        return Norm(self.norm_names[which], self.head, self.norm_kind, self.norm_bias, over=Dim.HEAD, heads=own)
+        joint = self.norms == "full"
+        return Norm(self.norm_names[which], self.head, self.norm_kind, self.norm_bias, over=Dim.HEAD, heads=own, joint=joint)
 
     def _projections(self) -> Iterator[Linear]:
         if self.fused:
@@ -207,7 +209,7 @@ class Attention:
             if self.value_norm:
                 v = Norm("v_norm", self.values_head, "rms", affine=False, over=Dim.HEAD)(tape, v)
             if self.rotary:
-                q, k = self._rotated(tape, q), k if self.borrows else self._rotated(tape, k)
+                q, k = self._rotated(tape, q, k)
             if self.norms and self.norm_after_rotary:
                 q, k = self._normed(tape, q, k)
             if self.broadcasts:
@@ -252,15 +254,12 @@ class Attention:
         shape = (*rows, *dims((Dim.KV_HEADS, self.kv_heads), (Dim.HEAD, size)))
         return tape.shared(f"{what}s of an earlier layer ({self.window})", shape, q.format, q.grad)
 
-    def _rotated(self, tape: Tape, value: Value) -> Value:
-        return rotate(
-            tape,
-            value,
-            self.rotary,
-            joined=self.rotary_joined,
-            interleaved=self.rotary_interleaved,
-            scope=self.rotary_scope,
-        )
+    def _rotated(self, tape: Tape, q: Value, k: Value) -> tuple[Value, Value]:
+        tables = [tables_of(tape, q, self.rotary, self.rotary_scope, own=self.rotary_tables > 0)]
+        if self.rotary_tables > 1:
+            tables.append(tables_of(tape, k, self.rotary, self.rotary_scope, own=True))
+        turned = rotate(tape, q, self.rotary, tables[0], joined=self.rotary_joined)
+        return turned, k if self.borrows else rotate(tape, k, self.rotary, tables[-1], joined=self.rotary_joined)
 
     def masked(self, tokens: int) -> bool:
         """Whether a window or chunk shorter than the sequence forces an explicit mask."""

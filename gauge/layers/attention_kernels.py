@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gauge.formats import BOOL, FLOAT32
+from gauge.formats import BOOL, FLOAT32, INT64
 from gauge.tape import Dims, Tape, Value, dims
 from gauge.tensor import Dim, Tensor
 from gauge.units import round_up
@@ -92,8 +92,11 @@ def _output_dims(q: Value, v: Value) -> Dims:
 
 
 def flash(tape: Tape, q: Value, k: Value, v: Value) -> Value:
-    """FlashAttention: keeps q, k, v at their own head counts, the output and a float32 log-sum-exp a query."""
-    q, k, v = tape.low(q), tape.low(k), tape.low(v)
+    """FlashAttention: keeps q, k, v at their own head counts, the output and a float32 log-sum-exp a query.
+
+    It takes 16-bit operands only: wider ones (upcast frozen parts) are cast.
+    """
+    q, k, v = (tape.cast(value, tape.how.compute) for value in (q, k, v))
     rows = tuple(e for e in q.dims if e.dim is not Dim.HEAD)
     lse = tape.allocate("log-sum-exp", rows, FLOAT32)
     return tape.op(
@@ -177,6 +180,15 @@ def repeat_heads(tape: Tape, value: Value, q: Value, label: str, shared: bool = 
     return tape.op("repeat", (value,), full, value.format, label=f"{label}, repeated to all heads")
 
 
+def _with_sinks(tape: Tape, raw: Value, row: Dims) -> Value:
+    """One more column, the head's sink; then the row's maximum is subtracted, whose position is kept."""
+    wider = (*row, *dims((Dim.KEY_TOKENS, raw.dims[-1].size + 1)))
+    joined = tape.concat((raw,), wider, "scores and sinks")
+    position = tape.allocate("position of the largest score", row, INT64)
+    largest = tape.op("max", (joined,), row, raw.format, label="largest score", saves=(position,))
+    return tape.op("sub", (joined, largest), wider, raw.format, label="scores below their maximum")
+
+
 def _scaled(tape: Tape, value: Value, label: str) -> Value:
     """Times a constant; a view that shows one head to all queries stays one."""
     own = value.storage.tensor.dims if single_head(value.storage.tensor) else value.dims
@@ -204,8 +216,7 @@ def composed(tape: Tape, q: Value, k: Value, v: Value, scores: Scores, math: boo
         tape.shared(f"attention mask{scores.mask}", _mask_dims(q, k), tape.how.compute)
         raw = tape.op("add", (raw,), square, raw.format, label="masked scores")
     if scores.sinks:
-        raw = tape.concat((raw,), square, "scores and sinks")
-        raw = tape.op("sub", (raw,), square, raw.format, label="scores below their maximum")
+        raw = _with_sinks(tape, raw, row)
     wide = tape.cast(raw, FLOAT32, "scores in float32") if scores.softmax32 else raw
     probabilities = tape.softmax(wide)
     if not tape.how.autocast:

@@ -12,7 +12,7 @@ from gauge.formats import BFLOAT16
 from gauge.layers.attention_kernels import Scores, attend
 from gauge.layers.linear import Linear
 from gauge.layers.norm import Norm
-from gauge.layers.rotary import rotate
+from gauge.layers.rotary import rotate, tables_of
 from gauge.sequence import Sequence
 from gauge.tape import Tape, Value, dims
 from gauge.tensor import Dim, Tensor
@@ -138,7 +138,7 @@ class CompressedAttention:
             q = self.query_up(tape, self.query_norm(tape, self.query_down(tape, x, "query latent")), "queries")
             q = Norm("q_b_norm", self.head, affine=False, over=Dim.HEAD)(tape, q)
             k = Norm("kv_norm", self.head, over=Dim.HEAD)(tape, self.key(tape, x, "keys"))
-            q, k = (rotate(tape, v, self.rope, joined=True, interleaved=True, scope="") for v in (q, k))
+            q, k = (rotate(tape, v, self.rope, tables_of(tape, v, self.rope, own=True), joined=True) for v in (q, k))
             out = attend(tape, "eager", q, k, k, Scores(masked=True, softmax32=False, sinks=True))
             rows = tuple(e for e in x.dims if e.dim is not Dim.HIDDEN)
             size = self.heads * self.head // self.groups

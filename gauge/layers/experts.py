@@ -239,20 +239,27 @@ class Experts:
             gathered = tape.op("index", (x,), rows, x.format, label="tokens, a copy for each expert", saves=(token,))
             sorted_ = tape.op("index", (weights,), picked, weights.format, label="sorted weights", saves=(order,))
             wide = (*picked, *dims((Dim.MATRICES, 2 if self.gated else 1), (Dim.FFN, self.inner)))
-            inner = self._product(tape, gathered, tuple(self._ups()), wide, "expert gate and up")
+            experts = tape.allocate("expert of each row", picked, INT64)
+            inner = self._product(tape, gathered, tuple(self._ups()), wide, "expert gate and up", experts)
             inner = self._activated(tape, inner)
-            out = self._product(tape, inner, tuple(self._downs()), rows, "expert rows")
+            out = self._product(tape, inner, tuple(self._downs()), rows, "expert rows", experts)
             out = tape.mul(out, sorted_, label="weighted expert rows")
             out = tape.op("index", (out,), rows, out.format, label="expert rows by token", saves=(back,))
             total = tape.reduce("sum", out, x.dims, "expert output")
         return tape.cast(total, x.format)
 
-    def _product(self, tape: Tape, x: Value, tensors: tuple[Tensor, ...], shape: Dims, label: str) -> Value:
-        """One grouped matrix product. Autocast does not touch it: the input follows the weights' dtype."""
-        weights = tuple(tape.weight(t) for t in tensors)
+    def _product(self, tape: Tape, x: Value, tensors: tuple[Tensor, ...], shape: Dims, label: str, experts: Storage) -> Value:
+        """One grouped matrix product, with each row's bias gathered first. Autocast does not touch it: the input
+        follows the weights' dtype."""
+        weights = tuple(tape.weight(t) for t in tensors if not t.role.endswith("_bias"))
+        biases = tuple(tape.weight(t) for t in tensors if t.role.endswith("_bias"))
         x = tape.cast(x, weights[0].format)
         saves = [x.storage] if weights[0].trainable else []
-        return tape.op("grouped_mm", (x,), shape, weights[0].format, label=label, saves=saves, weights=weights)
+        if not biases:
+            return tape.op("grouped_mm", (x,), shape, weights[0].format, label=label, saves=saves, weights=weights)
+        chosen = tape.op("index", (), shape, weights[0].format, label=f"{label} biases", saves=(experts,), weights=biases)
+        with tape.hold(chosen):
+            return tape.op("grouped_mm", (x,), shape, weights[0].format, label=label, saves=saves, weights=weights)
 
     def _activated(self, tape: Tape, both: Value) -> Value:
         half = (*both.dims[:-2], both.dims[-1])

@@ -12,7 +12,7 @@ from gauge.formats import BFLOAT16
 from gauge.layers.attention_kernels import Scores, attend, pick
 from gauge.layers.linear import Linear, Shape
 from gauge.layers.norm import Norm
-from gauge.layers.rotary import rotate
+from gauge.layers.rotary import rotate, tables_of
 from gauge.sequence import Sequence
 from gauge.tape import Dims, Tape, Value, dims
 from gauge.tensor import Dim, Tensor
@@ -71,7 +71,6 @@ class LatentAttention:
     rope: int
     value_head: int
     bias: bool = False
-    rotary_interleaved: bool = True
     nope_only: bool = False
     gate: str = ""
     gate_name: str = "g_proj"
@@ -213,8 +212,7 @@ class LatentAttention:
             return k, tape.alias(expanded, values)
 
     def _turned(self, tape: Tape, part: Value) -> Value:
-        joined = self.rotary_interleaved
-        return rotate(tape, part, self.rope, joined=joined, interleaved=joined, scope="")
+        return rotate(tape, part, self.rope, tables_of(tape, part, self.rope), joined=False)
 
 
 def _sized(value: Value, size: int) -> Dims:

@@ -11,15 +11,16 @@ from gauge.formats import BFLOAT16
 from gauge.tape import Tape, Value, dims
 from gauge.tensor import Dim, Tensor
 
-Kind = Literal["rms", "rms_late", "rms_unit_offset", "layer"]
+Kind = Literal["rms", "rms_late", "rms_wide", "rms_unit_offset", "layer"]
 
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """`rms` (Llama), `rms_late` (T5: the input itself is scaled), `rms_unit_offset` (Gemma: 1 + weight in float32) or
+    """`rms` (Llama), `rms_late` (T5: the input itself is scaled), `rms_wide` (OLMo 2: scaled in float32), `rms_unit_offset` (Gemma: 1 + weight in float32) or
     `layer` (mean and deviation).
 
-    `affine` and `bias` say whether it has a weight and a bias of `size` along `over`.
+    `affine` and `bias` say whether it has a weight and a bias of `size` along `over`. `joint`: the mean runs over all
+    `heads` together.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Norm:
     affine: bool = True
     over: Dim = Dim.HIDDEN
     heads: tuple[Dim, int] | None = None
+    joint: bool = False
 
     def weights(self) -> Iterator[Tensor]:
         """A weight and, where there is one, a bias."""
@@ -47,4 +49,5 @@ class Norm:
         if self.kind == "layer":
             return kernels.layer_norm(tape, x, weight, self._vector("bias") if self.bias else None)
         offset, late = self.kind == "rms_unit_offset", self.kind == "rms_late"
-        return kernels.rms_norm(tape, x, weight, unit_offset=offset, over=self.over, late=late)
+        wide, also = self.kind == "rms_wide", self.heads[0] if self.heads and self.joint else None
+        return kernels.rms_norm(tape, x, weight, unit_offset=offset, over=self.over, late=late, wide_scale=wide, also=also)

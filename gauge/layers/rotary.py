@@ -1,4 +1,4 @@
-"""Rotary embedding of queries and keys: whole heads, parts of heads, halves or interleaved pairs."""
+"""Rotary embedding of queries and keys: whole heads or parts of heads, with shared tables or a layer's own."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from gauge.tape import Dims, Tape, Value, dims
 from gauge.tensor import Dim
 
 HEAD_DIMS = (Dim.HEAD, Dim.VALUE_HEAD)
+Tables = tuple[Value, Value]
 
 
-def rotate(tape: Tape, value: Value, size: int, *, joined: bool, interleaved: bool, scope: str) -> Value:
-    """`value` with the first `size` numbers of each head rotated.
+def tables_of(tape: Tape, value: Value, size: int, scope: str = "", *, own: bool = False) -> Tables:
+    """The cosine and sine tables for the tokens of `value`; `scope` names them where a model has several.
 
-    `joined`: the rotated part and the rest are concatenated into new memory (GPT-NeoX, Phi). `interleaved` pairs
-    neighbours instead of halves (GPT-J). `scope` names the table where a model has several.
+    They are made once for the whole model, or, where `own`, repeated to neighbouring pairs by this layer.
     """
     tokens = next(e.size for e in value.dims if e.dim in (Dim.TOKENS, Dim.PATCHES, Dim.SOURCE_TOKENS))
-    table = kernels.rotary_table(tape, 1, tokens, size, scope)
+    shared = kernels.rotary_table(tape, 1, tokens, size, scope)
+    if not own or kernels.is_fused(tape):
+        return shared
+    rows = tuple(e for e in value.dims if e.dim in (Dim.BATCH, Dim.TOKENS))
+    shape = (*rows, *dims((Dim.HEAD, size)))
+    cos, sin = (tape.op("repeat", (t,), shape, t.format, label=f"{t.name}, repeated") for t in shared)
+    return cos, sin
+
+
+def rotate(tape: Tape, value: Value, size: int, tables: Tables, *, joined: bool) -> Value:
+    """`value` with the first `size` numbers of each head rotated.
+
+    `joined`: the rotated part and the rest are concatenated into new memory (GPT-NeoX, Phi).
+    """
     label = f"{value.name}, rotated"
     if not joined:
-        return kernels.rotary(tape, value, table, label)
+        return kernels.rotary(tape, value, tables, label)
     if kernels.is_fused(tape):
-        return tape.op("rotary", (value,), value.dims, value.format, label=label, saves=[t.storage for t in table])
+        return tape.op("rotary", (value,), value.dims, value.format, label=label, saves=[t.storage for t in tables])
     with tape.hold(value):
         part = tape.alias(value, resized(value.dims, size))
-        turned = _pairs(tape, part, table) if interleaved else kernels.rotary(tape, part, table, f"{label} part")
+        turned = kernels.rotary(tape, part, tables, f"{label} part")
         return tape.concat((turned, value), value.dims, label)
-
-
-def _pairs(tape: Tape, part: Value, table: tuple[Value, Value]) -> Value:
-    """Neighbouring pairs: x × cos + turned × sin, with tables that each layer repeats for itself."""
-    size = part.dims[-1].size
-    rows = tuple(e for e in part.dims if e.dim in (Dim.BATCH, Dim.TOKENS))
-    own = [tape.op("repeat", (t,), (*rows, *dims((Dim.HEAD, size))), part.format, label=f"{t.name}, repeated") for t in table]
-    with tape.hold(part):
-        left = tape.mul(part, own[0], label="pairs × cos")
-        turned = tape.op("stack", (part,), part.dims, part.format, label="pairs, turned")
-        right = tape.mul(turned, own[1], label="pairs × sin")
-        return tape.add(left, right, label="pairs, rotated")
 
 
 def resized(shape: Dims, size: int) -> Dims:

@@ -171,3 +171,12 @@ def test_mamba_keeps_its_projection_selection_and_output() -> None:
     inner, state, rank = 2 * H, 16, 32
     per_token = (8 * H + 4) + 2 * (2 * inner + rank + 2 * state + inner)
     assert saved(config) == T * per_token + BATCH * inner * 2 * state * 4
+
+
+def test_sinks_keep_one_column_more_and_clamped_experts_seven_widths() -> None:
+    config = {"model_type": "gpt_oss", "head_dim": D, **SMALL, **EXPERTS, "layer_types": ["full_attention"] * L}
+    norms = 2 * (4 * H + 4 * H + 2 * H + 4)
+    scores = 2 * A * (TOKENS + 1) + 8 * A
+    attention = 2 * 4 * A * D + scores
+    experts = 2 * 4 * (2 * H + 7 * I) + 4 * (8 + 8 + 8 + 8 + 8 + 2 + 2)
+    assert saved(config) == T * (norms + attention + experts)

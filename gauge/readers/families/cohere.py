@@ -25,7 +25,7 @@ def parallel(config: Config, windows: list[int | None]) -> Model:
     norms = "heads" if config.flag("use_qk_norm") else ""
 
     def make(window: int | None) -> Block:
-        mixer = llama.attention(config, window=window, norms=norms, norm_kind="layer", rotary_interleaved=True)
+        mixer = llama.attention(config, window=window, norms=norms, norm_kind="layer")
         return Block((Residual(mixer, pre=Norm("input_layernorm", hidden, "layer")), Residual(feed)), parallel=True)
 
     return llama.decoder(config, blocks(windows, make), Norm("norm", hidden, "layer"), tied=True)

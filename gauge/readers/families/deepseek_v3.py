@@ -50,7 +50,6 @@ def attention(config: Config, indexer: Indexer | None = None, **changes: object)
         "rope": config.integer("qk_rope_head_dim", default=64, least=0),
         "value_head": config.integer("v_head_dim", default=128),
         "bias": config.flag("attention_bias"),
-        "rotary_interleaved": config.flag("rope_interleave", default=True),
         "dropout": config.number("attention_dropout", default=0.0),
         "indexer": indexer,
     }

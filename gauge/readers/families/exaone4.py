@@ -22,6 +22,6 @@ def read(config: Config) -> Model:
     def make(kind: str) -> Block:
         slides = kind == "sliding_attention"
         mixer = llama.attention(config, norms="head", window=window if slides else None, qkv_bias=False, out_bias=False)
-        return olmo2.behind(config, mixer, llama.mlp(config, bias=False))
+        return olmo2.behind(config, mixer, llama.mlp(config, bias=False), "rms")
 
     return llama.decoder(config, blocks(kinds, make))

@@ -28,6 +28,7 @@ def attention(config: Config, **changes: object) -> Attention:
         "out_bias": False,
         "rotary": part if part < size else size // 2,
         "rotary_joined": True,
+        "rotary_tables": 1,
     }
     return llama.attention(config, **(keys | changes))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gauge.layers.block import Block
 from gauge.layers.experts import Experts
+from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, mixtral
@@ -34,10 +35,11 @@ def read(config: Config) -> Model:
             qkv_bias=bias,
             out_bias=bias,
             sinks=True,
+            rotary_joined=True,
             softmax32=False,
             has_sdpa=False,
             window=window if kind == "sliding_attention" else None,
         )
-        return llama.block(config, mixer, routed)
+        return llama.block(config, mixer, routed, norm="rms_wide")
 
-    return llama.decoder(config, blocks(kinds, make))
+    return llama.decoder(config, blocks(kinds, make), Norm("norm", hidden, "rms_wide"))

@@ -28,7 +28,7 @@ def read(config: Config) -> Model:
         head=head,
         rotary=min(head, config.integer("rotary_dim", default=64)),
         rotary_joined=True,
-        rotary_interleaved=True,
+        rotary_tables=2,
         rotary_buffer=config.integer("n_positions", "max_position_embeddings", default=2048),
         scores32=True,
         softmax32=False,

@@ -34,9 +34,7 @@ def read(config: Config) -> Model:
 
     def make(kind: tuple[bool, bool]) -> Block:
         size = config.integer("head_dim", default=128)
-        mixer = llama.attention(
-            config, head=size, chunk=chunk if kind[0] else None, rotary=size if kind[0] else 0, rotary_interleaved=True
-        )
+        mixer = llama.attention(config, head=size, chunk=chunk if kind[0] else None, rotary=size if kind[0] else 0)
         feed: Layer = routed if kind[1] else dense
         return llama.block(config, mixer, feed)
 

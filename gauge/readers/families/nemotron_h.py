@@ -24,9 +24,9 @@ def read(config: Config) -> Model:
     hidden = config.integer("hidden_size")
 
     def make(kind: str) -> Block:
-        return Block((Residual(_mixer(config, hidden, kind), pre=Norm("norm", hidden)),), kind=kind)
+        return Block((Residual(_mixer(config, hidden, kind), pre=Norm("norm", hidden, "rms_unit_offset")),), kind=kind)
 
-    return llama.decoder(config, blocks(_kinds(config), make), Norm("norm_f", hidden), embedding="embeddings")
+    return llama.decoder(config, blocks(_kinds(config), make), Norm("norm_f", hidden, "rms_unit_offset"), embedding="embeddings")
 
 
 def _kinds(config: Config) -> list[str]:

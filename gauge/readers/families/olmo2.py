@@ -6,7 +6,7 @@ Source: transformers 5.23 models/olmo2/modeling_olmo2.py, models/olmo3/modeling_
 from __future__ import annotations
 
 from gauge.layers.block import Block, Layer, Residual
-from gauge.layers.norm import Norm
+from gauge.layers.norm import Kind, Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
@@ -24,17 +24,21 @@ def read(config: Config) -> Model:
 
     def make(kind: str) -> Block:
         slides = kind == "sliding_attention"
-        return behind(config, llama.attention(config, norms="full", window=window if slides else None), llama.mlp(config))
+        return behind(
+            config,
+            llama.attention(config, norms="full", norm_kind="rms_wide", window=window if slides else None),
+            llama.mlp(config),
+        )
 
-    return llama.decoder(config, blocks(kinds, make))
+    return llama.decoder(config, blocks(kinds, make), Norm("norm", config.integer("hidden_size"), "rms_wide"))
 
 
-def behind(config: Config, mixer: Layer, feed: Layer) -> Block:
+def behind(config: Config, mixer: Layer, feed: Layer, kind: Kind = "rms_wide") -> Block:
     """Norms on the branches' outputs only."""
     hidden = config.integer("hidden_size")
     return Block(
         (
-            Residual(mixer, post=Norm("post_attention_layernorm", hidden)),
-            Residual(feed, post=Norm("post_feedforward_layernorm", hidden)),
+            Residual(mixer, post=Norm("post_attention_layernorm", hidden, kind)),
+            Residual(feed, post=Norm("post_feedforward_layernorm", hidden, kind)),
         )
     )

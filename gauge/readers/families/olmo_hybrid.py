@@ -6,6 +6,7 @@ Source: transformers 5.23 models/olmo_hybrid/modeling_olmo_hybrid.py.
 from __future__ import annotations
 
 from gauge.layers.block import Block
+from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, olmo2, qwen3_next
@@ -19,7 +20,7 @@ def read(config: Config) -> Model:
 
     def make(kind: str) -> Block:
         if kind == "linear_attention":
-            return llama.block(config, qwen3_next.delta_net(config, "each"), feed, kind=kind)
-        return olmo2.behind(config, llama.attention(config, norms="full"), feed)
+            return llama.block(config, qwen3_next.delta_net(config, "each"), feed, norm="rms_wide", kind=kind)
+        return olmo2.behind(config, llama.attention(config, norms="full", norm_kind="rms_wide"), feed)
 
-    return llama.decoder(config, blocks(kinds, make))
+    return llama.decoder(config, blocks(kinds, make), Norm("norm", config.integer("hidden_size"), "rms_wide"))
