@@ -33,9 +33,10 @@ export function deltas(root, before, {unit, bytes, places}) {
   for (const row of root.querySelectorAll('[data-key]')) {
     const was = before.get(row.dataset.key);
     const by = was === undefined ? 0 : Number(row.dataset.bytes) - was;
-    const shown = (Math.abs(by) / bytes).toFixed(places);
+    const size = Math.abs(by) / bytes;
+    const shown = size.toLocaleString('en', {minimumFractionDigits: places, maximumFractionDigits: places});
     const cell = row.querySelector('.delta');
-    if (cell) cell.textContent = Number(shown) ? `${by > 0 ? '+' : '−'}${shown}\u00a0${unit}` : '';
+    if (cell) cell.textContent = Number(size.toFixed(places)) ? `${by > 0 ? '+' : '−'}${shown}\u00a0${unit}` : '';
   }
   fade = setTimeout(() => root.querySelectorAll('.delta').forEach((cell) => (cell.textContent = '')), SHOWN_FOR);
 }

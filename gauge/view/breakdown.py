@@ -63,13 +63,14 @@ def _caption(pool: Json, moment: str) -> str:
     return f"{place}, {'at the peak: ' if moment == pool['peak'] else ''}{label}"
 
 
-def _group(
-    reading: Reading, pool: str, group: palette.Group, rows: list[Row], total: int, opened: Sequence[str]
-) -> Markup:
+def _group(reading: Reading, pool: str, group: palette.Group, rows: list[Row], total: int, opened: Sequence[str]) -> Markup:
     """One colour: a single row with its arithmetic, or a sum whose parts open below it."""
     shared = {"class_": f"c-{group.id}", "data_group": group.id}
     if len(rows) == 1:
-        return tag("tbody", _part(reading, rows[0], total, "group", f"{pool}/{group.id}/0"), **shared)
+        only = rows[0]
+        named = only.label == group.label or len(only.label) > 60
+        label = join(group.label if not named else only.label, None if named else tag("small", only.label))
+        return tag("tbody", _part(reading, only, total, "group", f"{pool}/{group.id}/0", label), **shared)
     written = EVERY in opened or group.id in opened
     parts = [_part(reading, row, total, "part", f"{pool}/{group.id}/{n}") for n, row in enumerate(rows) if written]
     size, steps = sum(r.size for r in rows), sum(r.steps for r in rows)
@@ -92,9 +93,9 @@ def _weakest(rows: Sequence[Row]) -> str:
     return next((word for word in ("measured", "policy", "exact") if word in found), "")
 
 
-def _part(reading: Reading, row: Row, total: int, kind: str, key: str) -> Markup:
+def _part(reading: Reading, row: Row, total: int, kind: str, key: str, label: str | None = None) -> Markup:
     certainty = str(row.item.get("certainty") or "")
-    line = _line(reading, row.group, row.label, (row.size, row.steps), total, certainty, kind, key)
+    line = _line(reading, row.group, label or row.label, (row.size, row.steps), total, certainty, kind, key)
     how = tag("tr", tag("td", derivation(reading, row), colspan="4"), class_=f"how {kind}")
     return join(line, how)
 

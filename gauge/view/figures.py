@@ -51,12 +51,18 @@ class Scale:
         """Steps that are not more than `size`: what is available."""
         return size * self.steps // self.unit
 
-    def rows(self, sizes: Sequence[int]) -> list[int]:
-        """Steps for each row such that they add up to the rounded-up sum; each is its size rounded down or up."""
+    def rows(self, sizes: Sequence[int], wished: Sequence[int | None] = ()) -> list[int]:
+        """Steps for each row such that they add up to the rounded-up sum; each is its size rounded down or up.
+
+        Where the choice is free, rows come out as `wished`.
+        """
         floors = [self.down(size) for size in sizes]
         remainders = [size * self.steps - floor * self.unit for size, floor in zip(sizes, floors, strict=True)]
         missing = self.up(sum(sizes)) - sum(floors)
-        largest = sorted(range(len(sizes)), key=lambda i: -remainders[i])[:missing]
+        wishes = [0 if wish is None or not r else 1 if wish > f else -1
+                  for wish, r, f in zip(wished or [None] * len(sizes), remainders, floors, strict=True)]  # fmt: skip
+        open_rows = [i for i in range(len(sizes)) if remainders[i]]
+        largest = sorted(open_rows, key=lambda i: (-wishes[i], -remainders[i]))[:missing]
         return [floor + (i in largest) for i, floor in enumerate(floors)]
 
     def number(self, steps: int) -> str:

@@ -22,8 +22,7 @@ def form(schema: Json, request: Mapping[str, Any]) -> Markup:
     fields: Sequence[Json] = schema["fields"]
     seen = [f for f in fields if f.get("prominent")]
     groups = [
-        _group(g, [f for f in fields if f.get("group") == g["id"] and not f.get("prominent")], request)
-        for g in schema["groups"]
+        _group(g, [f for f in fields if f.get("group") == g["id"] and not f.get("prominent")], request) for g in schema["groups"]
     ]
     return join(
         tag("div", [field(f, request) for f in seen], class_="prominent"),
@@ -80,9 +79,7 @@ def field(spec: Json, request: Mapping[str, Any]) -> Markup:
 def _help(spec: Json) -> Markup | None:
     if not spec.get("help"):
         return None
-    return tag(
-        "details", tag("summary", "?", aria_label=f"About {spec['label']}"), tag("p", str(spec["help"])), class_="help"
-    )
+    return tag("details", tag("summary", "?", aria_label=f"About {spec['label']}"), tag("p", str(spec["help"])), class_="help")
 
 
 def _segmented(spec: Json) -> bool:
@@ -96,9 +93,7 @@ def control(spec: Json, value: Any) -> Markup:
     if kind == "choice":
         return _choice(spec, text(value), about)
     if kind == "flag":
-        return tag(
-            "input", type="checkbox", name=name, id=f"in-{name}", checked=bool(value) and value != "false", **about
-        )
+        return tag("input", type="checkbox", name=name, id=f"in-{name}", checked=bool(value) and value != "false", **about)
     if kind in {"config", "map"}:
         return tag(
             "textarea",
@@ -129,11 +124,7 @@ def control(spec: Json, value: Any) -> Markup:
         )
     typed = tag("input", type="text", inputmode=TYPED.get(kind, "text"), data_step=kind, **shared)
     unit = spec.get("unit")
-    return (
-        tag("div", typed, tag("span", str(unit), class_="unit", aria_hidden="true"), class_="with-unit")
-        if unit
-        else typed
-    )
+    return tag("div", typed, tag("span", str(unit), class_="unit", aria_hidden="true"), class_="with-unit") if unit else typed
 
 
 def _choice(spec: Json, value: str, about: dict[str, str]) -> Markup:

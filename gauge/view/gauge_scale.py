@@ -155,14 +155,8 @@ def _scale(reading: Reading, rule: Ruler) -> Markup:
     return tag(
         "g",
         tag("line", x1="0", x2=rule.at(end), y1=str(RULE), y2=str(RULE), class_="axis"),
-        [
-            tag("line", x1=rule.at(t), x2=rule.at(t), y1=str(RULE), y2=str(RULE + 5), class_="fine")
-            for t in _ticks(end, fine)
-        ],
-        [
-            tag("line", x1=rule.at(t), x2=rule.at(t), y1=str(RULE), y2=str(RULE + 9), class_="tick")
-            for t in _ticks(end, step)
-        ],
+        [tag("line", x1=rule.at(t), x2=rule.at(t), y1=str(RULE), y2=str(RULE + 5), class_="fine") for t in _ticks(end, fine)],
+        [tag("line", x1=rule.at(t), x2=rule.at(t), y1=str(RULE), y2=str(RULE + 9), class_="tick") for t in _ticks(end, step)],
         [
             tag(
                 "text",

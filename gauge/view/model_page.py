@@ -120,9 +120,7 @@ def _by_card(model_id: str) -> Markup:
     for card in filter(known.__contains__, CARDS):
         device = catalog.load_device(card)
         requests = [({"model": model_id, "task": task, "device": card}, said) for task, said in answers.items()]
-        cells = [
-            tag("td", "–") if said.get("errors") else _fit(request, said, device.usable) for request, said in requests
-        ]
+        cells = [tag("td", "–") if said.get("errors") else _fit(request, said, device.usable) for request, said in requests]
         rows.append(tag("tr", tag("th", device.title, scope="row"), cells))
     heads = [tag("th", name, scope="col") for name in ("Device", "Running, 4,096 tokens", "Training in full, AdamW")]
     caption = "One device of each kind"

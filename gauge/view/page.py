@@ -71,9 +71,7 @@ def base_config(request: Mapping[str, Any]) -> dict[str, Any]:
     pasted = request.get("config")
     try:
         found = json.loads(pasted) if isinstance(pasted, str) else pasted
-        return (
-            dict(found) if found else dict(catalog.load_model(str(request.get("model") or _default("model")))["config"])
-        )
+        return dict(found) if found else dict(catalog.load_model(str(request.get("model") or _default("model")))["config"])
     except (ValueError, TypeError, RequestError, RecursionError):
         return {}
 

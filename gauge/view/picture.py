@@ -42,9 +42,7 @@ def _asked(reading: Reading) -> str:
     return ", ".join([*parts, *([f"{tokens:,} tokens × {batch}"] if isinstance(tokens, int) else [])])
 
 
-def _text(
-    words: str, x: float, y: float, size: int, fill: str, anchor: str = "start", weight: int | None = None
-) -> Markup:
+def _text(words: str, x: float, y: float, size: int, fill: str, anchor: str = "start", weight: int | None = None) -> Markup:
     return tag("text", words, x=f"{x:g}", y=f"{y:g}", font_size=size, fill=fill, text_anchor=anchor, font_weight=weight)
 
 

@@ -31,7 +31,10 @@ def compare(thumb: Reading, exact: Reading) -> Markup:
     """The table of both and the sentence that sums it up; `thumb` is the textbook's answer to the same question."""
     pairs = _pairs(thumb, exact)
     scale = exact.scale
-    shown = (scale.rows([p.thumb for p in pairs]), scale.rows([p.exact for p in pairs]))
+    real = scale.rows([p.exact for p in pairs])
+    # NOTE: rows that are equal in bytes are to be equal as shown, whatever the rounding of their columns.
+    alike = [n if p.thumb == p.exact else None for p, n in zip(pairs, real, strict=True)]
+    shown = (scale.rows([p.thumb for p in pairs], alike), real)
     rows = [_row(exact, pair, a, b) for pair, a, b in zip(pairs, *shown, strict=True)]
     total = [sum(s) for s in shown]
     return join(
@@ -49,10 +52,7 @@ def compare(thumb: Reading, exact: Reading) -> Markup:
                     tag("th", "Off by", scope="col", class_="n"),
                 ),
             ),
-            [
-                tag("tbody", row, class_=f"c-{palette.group_of(pair.component).id}")
-                for pair, row in zip(pairs, rows, strict=True)
-            ],
+            [tag("tbody", row, class_=f"c-{palette.group_of(pair.component).id}") for pair, row in zip(pairs, rows, strict=True)],
             tag(
                 "tfoot",
                 tag(
@@ -109,10 +109,7 @@ def _summary(exact: Reading, thumb: int, real: int) -> str:
     if real <= 0:
         return "There is nothing to compare."
     if thumb * 100 in range(real * 98, real * 102 + 1):
-        return (
-            "Here the rule of thumb comes within 2 % of the exact sum. Its rows may still be wrong in "
-            "opposite directions."
-        )
+        return "Here the rule of thumb comes within 2 % of the exact sum. Its rows may still be wrong in opposite directions."
     word = "too much" if thumb > real else "too little"
     factor = thumb / real if thumb > real else real / max(thumb, 1)
     how = f"{factor:.1f} times" if factor >= 1.5 else f"{abs(thumb - real) * 100 // real}{NBSP}%"
@@ -132,10 +129,7 @@ def reason(exact: Reading, pair: Pair) -> str:
 def _weights(exact: Reading, pair: Pair) -> str:
     request = exact.request
     if request.get("quantization") not in (None, "none"):
-        return (
-            "Quantized weights carry scales, and some tensors stay in 16 bits; the rule multiplies "
-            "parameters by a flat size."
-        )
+        return "Quantized weights carry scales, and some tensors stay in 16 bits; the rule multiplies parameters by a flat size."
     if request.get("task") == "training" and pair.exact > pair.thumb:
         return "Under mixed precision the weights are held in float32; the rule counts them in the compute type."
     if pair.exact < pair.thumb:
@@ -167,6 +161,8 @@ def _activations(exact: Reading, pair: Pair) -> str:
             "Inference keeps nothing for a backward pass; "
             "its largest layer lives for a moment."
         )
+    if pair.exact == 0:
+        return "At the peak no activation is alive any more; the rule adds them to everything else."
     if pair.exact > pair.thumb:
         return "The rule counts one layer; every layer keeps what its backward pass needs."
     return (
@@ -176,10 +172,7 @@ def _activations(exact: Reading, pair: Pair) -> str:
 
 
 def _logits(exact: Reading, pair: Pair) -> str:
-    return (
-        "Tokens times vocabulary, which the rule leaves out; with a large vocabulary and the float32 "
-        "loss it can be the peak."
-    )
+    return "Tokens times vocabulary, which the rule leaves out; with a large vocabulary and the float32 loss it can be the peak."
 
 
 def _gradients(exact: Reading, pair: Pair) -> str:
@@ -187,18 +180,14 @@ def _gradients(exact: Reading, pair: Pair) -> str:
         return "Only trained parameters have gradients; the rule gives every parameter one."
     if pair.exact == 0:
         return "At the peak no gradient is alive; the rule adds them to everything else."
-    return (
-        "The rule takes 4 bytes a parameter; here gradients have their own type, their share of the "
-        "devices and their moment."
-    )
+    return "The rule takes 4 bytes a parameter; here gradients have their own type, their share of the devices and their moment."
 
 
 def _optimizer(exact: Reading, pair: Pair) -> str:
     if exact.request.get("method") in {"lora", "qlora"} or _trains_part(exact):
         return "Only trained parameters have optimizer states; the rule gives every parameter some."
     return (
-        "The rule's flat bytes a parameter miss this optimizer's real states, their block scales or "
-        "their share of the devices."
+        "The rule's flat bytes a parameter miss this optimizer's real states, their block scales or their share of the devices."
     )
 
 
@@ -221,13 +210,9 @@ REASONS: Mapping[str, Any] = {
     "master_weights": _constant("A float32 copy of 16-bit weights; the rule leaves it out."),
     "adapters": _constant("The low-rank adapters themselves; the rule does not know them."),
     "recurrent_state": _constant("Recurrent layers keep a state of fixed size; the rule knows only keys and values."),
-    "workspace": _constant(
-        "Scratch that kernels, the optimizer step or the engine's buffers need; the rule leaves it out."
-    ),
+    "workspace": _constant("Scratch that kernels, the optimizer step or the engine's buffers need; the rule leaves it out."),
     "communication": _constant("Buffers of the communication library; the rule knows one device."),
     "cuda_graphs": _constant("Captured graphs keep their own memory; the rule leaves it out."),
-    "framework": _constant(
-        "The device context and libraries take memory before the first tensor; the rule leaves them out."
-    ),
+    "framework": _constant("The device context and libraries take memory before the first tensor; the rule leaves them out."),
     "slack": _constant("What the allocator keeps beyond its tensors; the rule leaves it out."),
 }

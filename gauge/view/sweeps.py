@@ -143,9 +143,7 @@ def _frame(chart: Chart, table: Markup, drawn: bool) -> Markup:
     return tag(
         "figure",
         tag("figcaption", tag("h3", chart.title)),
-        tag("div", class_="plot", id=f"plot-{chart.id}")
-        if drawn
-        else tag("p", "Nothing to draw here.", class_="quiet"),
+        tag("div", class_="plot", id=f"plot-{chart.id}") if drawn else tag("p", "Nothing to draw here.", class_="quiet"),
         tag(
             "details",
             tag("summary", "As a table"),

@@ -29,8 +29,7 @@ def sentence(reading: Reading) -> str:
         return f"Too large for {on(reading)}: short by {scale.text(-reading.spare)}{each}. Needs {need}."
     if reading.verdict == "tight":
         return (
-            f"Tight on {on(reading)}: {scale.text(reading.spare)} to spare{each}, less than the estimate's "
-            f"range. Needs {need}."
+            f"Tight on {on(reading)}: {scale.text(reading.spare)} to spare{each}, less than the estimate's range. Needs {need}."
         )
     return f"Fits on {on(reading)} with {scale.text(reading.spare)} to spare{each}. Needs {need}."
 
@@ -48,9 +47,7 @@ def verdict(reading: Reading) -> Markup:
         "p",
         tag("span", MARKS[kind], class_="mark", aria_hidden="true"),
         tag("strong", WORDS[kind]),
-        tag(
-            "span", f" {'for' if kind == 'short' else 'on'} {on(reading)}" if spare is not None else "", class_="where"
-        ),
+        tag("span", f" {'for' if kind == 'short' else 'on'} {on(reading)}" if spare is not None else "", class_="where"),
         figure,
         class_="sentence",
         data_verdict=kind,
