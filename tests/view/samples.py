@@ -64,9 +64,7 @@ def training() -> dict[str, Any]:
     )
 
 
-def _answer(
-    task: str, items: list[dict[str, Any]], moments: list[tuple[str, str]], capacity: dict[str, int]
-) -> dict[str, Any]:
+def _answer(task: str, items: list[dict[str, Any]], moments: list[tuple[str, str]], capacity: dict[str, int]) -> dict[str, Any]:
     def alive(moment: str) -> list[dict[str, Any]]:
         return [i for i in items if not i["moments"] or moment in i["moments"]]
 
@@ -194,9 +192,7 @@ SCHEMA = {
         field("device", "Device", "device", "h100-80gb"),
         field("batch_size", "Sequences at once", "count", 1),
         field("sequence_length", "Context", "tokens", None, unit="tokens"),
-        field(
-            "dtype", "Data type", "choice", "bfloat16", "precision", choices=_choices("bfloat16", "float16", "float32")
-        ),
+        field("dtype", "Data type", "choice", "bfloat16", "precision", choices=_choices("bfloat16", "float16", "float32")),
         field(
             "optimizer",
             "Optimizer",

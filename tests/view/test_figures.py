@@ -33,9 +33,7 @@ def test_needs_round_up_and_rooms_down(size: int, system: Literal["GiB", "GB"]) 
 
 
 @given(st.integers(1, 10**16), SYSTEMS)
-def test_every_figure_prints_its_unit_after_a_space_that_does_not_break(
-    size: int, system: Literal["GiB", "GB"]
-) -> None:
+def test_every_figure_prints_its_unit_after_a_space_that_does_not_break(size: int, system: Literal["GiB", "GB"]) -> None:
     scale = Scale.of(size, system)
     assert scale.need(size).endswith("\u00a0" + scale.name)
 

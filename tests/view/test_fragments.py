@@ -71,8 +71,7 @@ def poisoned(value: Any) -> Any:
     """The same structure with every text replaced, but for those that choose what is drawn."""
     if isinstance(value, dict):
         return {
-            k: v if k in {"component", "moments", "peak", "id", "name", "certainty"} else poisoned(v)
-            for k, v in value.items()
+            k: v if k in {"component", "moments", "peak", "id", "name", "certainty"} else poisoned(v) for k, v in value.items()
         }
     if isinstance(value, list):
         return [poisoned(v) for v in value]
