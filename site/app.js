@@ -150,6 +150,7 @@ document.addEventListener('click', (event) => {
   } else if (button.dataset.focus) form.focus(button.dataset.focus);
 });
 
+window.addEventListener('beforeprint', () => (byId('print-link').textContent = link()));
 byId('undo').addEventListener('click', () => history.back());
 
 for (const input of document.querySelectorAll('[data-search]')) {

@@ -29,7 +29,7 @@ def listed(reading: Reading, request: Mapping[str, Any], schema: Json) -> Markup
             value = "as pasted"
         pairs.append((str(spec["label"]), f"{value}{NBSP}{spec['unit']}" if spec.get("unit") else value))
     pairs += [(key, text(value)) for key, value in request.items() if key.startswith(EDIT)]
-    return tag("dl", [(tag("dt", name), tag("dd", value)) for name, value in pairs])
+    return tag("dl", [tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs])
 
 
 def about_model(answer: Json, request: Mapping[str, Any], base: Mapping[str, Any]) -> Markup:
