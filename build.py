@@ -77,6 +77,14 @@ def test(browsers: list[str], only: str) -> int:
     return 1 if failed else 0
 
 
+def benchmark(runs: int) -> int:
+    """Start-up of this site against bare Pyodide, in one run."""
+    toolchain.ensure_environment()
+    toolchain.ensure_test_tools()
+    toolchain.ensure_browsers(["chromium"])
+    return show([toolchain.python(), SITE / "tools" / "benchmark.py", "--runs", str(runs)])
+
+
 def parser() -> argparse.ArgumentParser:
     described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = described.add_subparsers(dest="verb")
@@ -99,6 +107,10 @@ def main(words: list[str]) -> int:
         toolchain.ensure_environment()
         return test(chosen or toolchain.installed_browsers(), options.only)
     build()
+    if options.verb == "benchmark":
+        return benchmark(options.runs)
+    if options.verb == "archive":
+        pages.archive()
     if options.verb == "serve":
         say("Serving dist/ at the address below; stop with Ctrl+C.")
         serve.serve(DIST, "127.0.0.1", options.port)

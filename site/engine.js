@@ -4,6 +4,7 @@
 // engine.addEventListener('stage', ({detail}) => ...);   // {stage: 'download' | 'start' | 'package', loaded, total, fromCache}
 // engine.addEventListener('ready', ({detail}) => ...);   // {milliseconds, snapshot}
 // engine.addEventListener('failed', ({detail}) => ...);  // {message}
+// engine.addEventListener('kept', ({detail}) => ...);    // {kept}: a snapshot for the next visit was stored, or not
 // await engine.boot();
 // const text = await engine.ask('answer', request);      // every question answered; waits until Python is ready
 // const text = await engine.latest('update', request);   // newest wins: null when a newer one overtook this one
@@ -94,6 +95,7 @@ export class Engine extends EventTarget {
     this.#alive();
     if (data.type === 'stage') this.#tell('stage', data);
     else if (data.type === 'failed') this.#fail(data.message);
+    else if (data.type === 'kept') this.#tell('kept', {kept: data.kept});
     else if (data.type === 'ready') {
       this.state = 'ready';
       clearTimeout(this.#watch);

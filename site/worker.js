@@ -5,6 +5,7 @@
 // Python's own start-up; whenever that snapshot is missing, stale or broken, the normal start runs.
 import {assets} from './assets.js';
 import {readSnapshot, dropSnapshot, keepSnapshot} from './snapshot.js';
+import {unzip} from './unzip.js';
 
 const at = (path) => new URL(path, import.meta.url).href;
 const PYODIDE = at(assets.pyodide);
@@ -13,14 +14,9 @@ const WHEEL = at(assets.python + assets.wheel);
 const WASM = PYODIDE + 'pyodide.asm.wasm';
 
 const DOOR = `
-import sys
-
 def _door():
     import gauge.api
-    try:
-        import gauge.view.page as page
-    except ImportError:
-        page = None
+    import gauge.view.page as page
     def ask(name, text):
         if name == "answer":
             return gauge.api.answer(text)
@@ -35,8 +31,10 @@ _door()
 
 const questions = []; // asked before Python is ready
 let door = null;
+let later = () => {}; // puts off keeping the snapshot: set once Python runs
 
 self.onmessage = ({data}) => {
+  later();
   if (door) answer(data);
   else questions.push(data);
 };
@@ -70,7 +68,7 @@ function download(url) {
     return found;
   });
   response.catch(() => {});
-  inFlight.set(url, response);
+  if (!url.endsWith('.whl')) inFlight.set(url, response);
   return response;
 }
 
@@ -119,7 +117,8 @@ async function boot() {
   const snapshot = readSnapshot(assets);
   download(WASM);
   download(STDLIB);
-  const wheel = download(WHEEL);
+  const files = download(WHEEL).then((response) => response.arrayBuffer()).then(unzip);
+  files.catch(() => {}); // awaited by the start, which reports it
   const script = import(PYODIDE + 'pyodide.asm.mjs');
   script.catch(() => {});
   const {loadPyodide} = await import(PYODIDE + 'pyodide.mjs');
@@ -127,47 +126,75 @@ async function boot() {
   const memory = await snapshot;
   if (memory) {
     try {
-      return await restore(loadPyodide, memory);
+      return await restore(loadPyodide, files, memory);
     } catch (error) {
       console.warn(`The saved start could not be used (${lastLine(error)}); starting normally.`);
       await dropSnapshot();
     }
   }
-  return start(loadPyodide, wheel);
+  return start(loadPyodide, files);
 }
 
-function settings(more) {
+const SITE_PACKAGES = '/lib/python3.14/site-packages';
+
+function settings(files, more) {
   return {
     indexURL: PYODIDE,
     stdLibURL: STDLIB,
     lockFileContents: JSON.stringify(assets.lock),
     packageBaseUrl: PYODIDE,
+    fsInit: async (system) => write(system, await files),
     ...more,
   };
 }
 
-async function start(loadPyodide, wheel) {
-  const python = await loadPyodide(settings({_makeSnapshot: true}));
+/** Puts the package where Python looks for it; without its metadata, which Pyodide would turn into a JavaScript object. */
+function write(system, files) {
+  const made = new Set();
+  for (const [name, bytes] of files) {
+    if (!name.startsWith('gauge/')) continue;
+    const folder = `${SITE_PACKAGES}/${name.slice(0, name.lastIndexOf('/'))}`;
+    if (!made.has(folder)) system.mkdirTree(folder);
+    made.add(folder);
+    system.writeFile(`${SITE_PACKAGES}/${name}`, bytes, {canOwn: true});
+  }
+}
+
+async function start(loadPyodide, files) {
+  stage('start');
+  const python = await loadPyodide(settings(files, {_makeSnapshot: true}));
   stage('package');
-  const archive = await (await wheel).arrayBuffer();
-  python.unpackArchive(archive, 'wheel', {extractDir: '/lib/python3.14/site-packages'});
-  python.runPython('import sys; sys.path_importer_cache.clear(); import gauge.api, gauge.view.page');
-  keepSnapshot(assets, python);
   return {python, snapshot: false};
 }
 
-async function restore(loadPyodide, memory) {
+/** The saved memory holds every imported module; the files that it may still read are not inside. */
+async function restore(loadPyodide, files, memory) {
   stage('start', {fromCache: true});
-  const python = await loadPyodide(settings({_loadSnapshot: memory}));
-  return {python, snapshot: true};
+  return {python: await loadPyodide(settings(files, {_loadSnapshot: memory})), snapshot: true};
 }
+
+/** Once nothing has been asked for a while: the saved memory then holds what answering has already loaded. */
+function keepWhenIdle(python) {
+  const IDLE = 1500;
+  let kept = false;
+  later = () => {
+    if (kept) return;
+    clearTimeout(keeping);
+    keeping = setTimeout(async () => {
+      kept = true;
+      self.postMessage({type: 'kept', kept: await keepSnapshot(assets, python)});
+    }, IDLE);
+  };
+  later();
+}
+let keeping = 0;
 
 try {
   const {python, snapshot} = await boot();
-  const ask = python.runPython(DOOR);
-  door = (name, text) => ask(name, text);
+  door = python.runPython(DOOR);
   self.postMessage({type: 'ready', snapshot});
   for (const question of questions.splice(0)) answer(question);
+  if (!snapshot) keepWhenIdle(python);
 } catch (error) {
   self.postMessage({type: 'failed', message: lastLine(error)});
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 import runtime
 import sbom
 import wheel
-from steps import DIST, ROOT, SITE, BuildError, digest, files_below
+from steps import DIST, ROOT, SITE, WORK, BuildError, digest, files_below, say
 
 REPOSITORY = wheel.project()["urls"]["Repository"]
 NOT_SHIPPED = {"tools", "node_modules", "package.json", "package-lock.json", ".npmrc", "requirements.txt", "README.md"}
@@ -27,7 +27,7 @@ PLAYGROUND_ONLY = ("playground", "vendor/pyscript", "stdlib-rest.zip", "micropip
 
 def assemble(micropip: Path) -> None:
     """Make dist/ from nothing: always whole, so a removed file never lingers."""
-    fresh = DIST.with_name("dist.new")
+    fresh = WORK / "dist"
     shutil.rmtree(fresh, ignore_errors=True)
     ignored = shutil.ignore_patterns("__pycache__")
     fresh.mkdir()
@@ -49,6 +49,19 @@ def assemble(micropip: Path) -> None:
     write_service_worker(fresh, build)
     shutil.rmtree(DIST, ignore_errors=True)
     fresh.rename(DIST)
+
+
+def archive() -> None:
+    """The self-host archive and the wheel in .build/release/: unzip into any static folder."""
+    target = WORK / "release"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    files = {f"compute-gauge/{path.relative_to(DIST).as_posix()}": path.read_bytes() for path in files_below(DIST)}
+    wheel.write_zip(target / f"compute-gauge-site-{wheel.version()}.zip", files)
+    for path in DIST.glob("python/*/*.whl"):
+        shutil.copyfile(path, target / path.name)
+    for path in sorted(target.iterdir()):
+        say(f"  {path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 def write_assets(folder: Path, facts: dict[str, object], build: str) -> None:

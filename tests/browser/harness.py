@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import tempfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -94,6 +98,35 @@ class Watched:
 
 
 OpenContext = Callable[..., BrowserContext]
+
+
+@lru_cache(maxsize=1)
+def unpacked_wheel() -> Path:
+    """The wheel that dist/ serves, unpacked for this Python: both sides then run the very same files."""
+    target = Path(tempfile.mkdtemp(prefix="gauge-wheel-"))
+    with zipfile.ZipFile(next(DIST.glob("python/*/*.whl"))) as archive:
+        archive.extractall(target)
+    return target
+
+
+@lru_cache(maxsize=256)
+def cpython(request: str) -> str:
+    """What `gauge.api.answer` says to a request under CPython, from the wheel that the browser runs."""
+    code = "import sys; from gauge import api; sys.stdout.write(api.answer(sys.stdin.read()))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(unpacked_wheel())!r}); {code}"],
+        input=request,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    return done.stdout
+
+
+def allocated_by_cpython(request: str) -> int:
+    """`allocated` of the first pool of that answer."""
+    return int(json.loads(cpython(request))["pools"][0]["allocated"])
 
 
 def wait_live(page: Page, timeout: float = LIVE) -> None:
