@@ -107,7 +107,7 @@ def _verdict(column: Column, scale: Scale) -> Markup:
     shown = column.reading
     if shown is None or shown.card.usable is None:
         return join()
-    spare = scale.down(shown.card.usable) - scale.up(shown.pool["device"])
+    spare = scale.down(shown.card.usable) - scale.up(shown.need)
     word = WORDS[shown.verdict]
     side = "short" if spare < 0 else "to spare"
     return join(tag("b", word), f", {scale.text(abs(spare))} {side}")

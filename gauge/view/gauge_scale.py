@@ -272,6 +272,7 @@ PATTERNS = {
     "falling": "M-1 -1L9 9",
     "dots": "M2 4H4M6 8H8",
     "upright": "M4 0V8",
+    "sparse": "M0 4H4",
     "level": "M0 4H8",
     "cross": "M0 4H8M4 0V8",
     "fine": "M1 0V8M3 0V8M5 0V8M7 0V8",

@@ -14,6 +14,8 @@ from typing import Any
 import gauge
 from gauge import api, catalog, report
 from gauge.errors import RequestError
+from gauge.fit import spreads
+from gauge.request import parse
 from gauge.request import schema as request_schema
 from gauge.units import System
 from gauge.view import (
@@ -101,7 +103,17 @@ FRAGMENTS: Mapping[str, Callable[[Reading], Markup]] = {
 }
 
 
-DEEP: Mapping[str, Callable[[Reading], Markup]] = {"limits": verdict.limits, "remedies": verdict.remedies}
+def deep(shown: Reading, request: Mapping[str, Any]) -> dict[str, Markup]:
+    """Limits and remedies of an answer that has them."""
+    return {"limits": verdict.limits(shown, spread(shown, request)), "remedies": verdict.remedies(shown)}
+
+
+def spread(shown: Reading, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The degrees that put a question on the fewest devices."""
+    fewest = (shown.answer.get("capacity") or {}).get("min_devices")
+    if fewest is None:
+        return {}
+    return next((changes for count, changes in spreads(parse(request)) if count == fewest), {})
 
 
 def fragments(shown: Reading, opened: str) -> dict[str, Markup]:
@@ -167,7 +179,7 @@ def deepen(request_json: str) -> str:
     if answer.get("errors"):
         return json.dumps({"fragments": {}})
     shown = reading(answer, view)
-    return json.dumps({"fragments": {name: draw(shown) for name, draw in DEEP.items()}}, ensure_ascii=False)
+    return json.dumps({"fragments": deep(shown, request)}, ensure_ascii=False)
 
 
 def arithmetic(request_json: str) -> str:
@@ -296,7 +308,7 @@ def document(template: str, request: dict[str, Any], assets: Mapping[str, Any]) 
     shown = reading(ask(start, deep=True), VIEW)
     slots: dict[str, str] = {
         **fragments(shown, breakdown.EVERY),
-        **{name: draw(shown) for name, draw in DEEP.items()},
+        **deep(shown, start),
         "preset": join(json.dumps(start)),
         "form": form.form(_schema(), start),
         "textures": gauge_scale.textures(),

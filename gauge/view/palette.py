@@ -20,12 +20,15 @@ class Group:
     pattern: str
 
 
+RESERVE = "kv_cache.reserve"  # what an engine takes for its cache beyond what was asked
+
 GROUPS = (
     Group("weights", "Weights", "Weights", ("weights", "master_weights", "adapters"), "#2f4f6b", "none"),
     Group("gradients", "Gradients", "Gradients", ("gradients",), "#c0672b", "rising"),
     Group("optimizer", "Optimizer states", "Optimizer", ("optimizer_states",), "#7d5a99", "dots"),
     Group("activations", "Activations", "Activations", ("activations", "logits"), "#2e8577", "falling"),
     Group("cache", "Cache and state", "Cache", ("kv_cache", "recurrent_state"), "#a67c00", "upright"),
+    Group("reserve", "Reserved for the cache", "Reserved", (RESERVE,), "#cdb15c", "sparse"),
     Group("workspace", "Workspace", "Workspace", ("workspace",), "#a8435f", "level"),
     Group("communication", "Communication", "Comm.", ("communication",), "#5d7d34", "cross"),
     Group("overhead", "Framework", "Framework", ("framework", "cuda_graphs", "slack"), "#85807a", "fine"),
@@ -40,6 +43,7 @@ COMPONENTS = {
     "activations": "Activations",
     "logits": "Logits",
     "kv_cache": "KV cache",
+    RESERVE: "Reserved for the cache",
     "recurrent_state": "Recurrent state",
     "workspace": "Workspace",
     "communication": "Communication",
@@ -52,6 +56,11 @@ _GROUP = {component: group for group in GROUPS for component in group.components
 _ORDER = {component: place for place, component in enumerate(c for g in GROUPS for c in g.components)}
 
 
+def kind(component: str) -> str:
+    """What names and places a component: itself where the palette knows its finer split, else its head."""
+    return component if component in _GROUP else head(component)
+
+
 def head(component: str) -> str:
     """`weights` of `weights.embedding`."""
     return component.partition(".")[0]
@@ -59,9 +68,9 @@ def head(component: str) -> str:
 
 def group_of(component: str) -> Group:
     """The group that draws a component; what is unknown counts as framework."""
-    return _GROUP.get(head(component), GROUPS[-1])
+    return _GROUP.get(kind(component), GROUPS[-1])
 
 
 def place(component: str) -> int:
     """Where a component stands in the fixed order."""
-    return _ORDER.get(head(component), len(_ORDER))
+    return _ORDER.get(kind(component), len(_ORDER))

@@ -148,11 +148,26 @@ class Reading:
         )
 
     @cached_property
+    def need(self) -> int:
+        """Bytes the question needs at its peak; less than the pool holds where an engine reserves more."""
+        room = (self.answer.get("fit") or {}).get("headroom_bytes")
+        held = int(self.pool["device"])
+        if room is None or self.card.usable is None:
+            reserve = sum(int(i["bytes"]) for i in self.pool["items"] if i["component"] == palette.RESERVE)
+            return held - reserve
+        return self.card.usable - int(room)
+
+    @property
+    def reserves(self) -> bool:
+        """Whether the engine takes more than the question needs."""
+        return self.need < int(self.pool["device"])
+
+    @cached_property
     def spare(self) -> int | None:
         """Shown steps left on the device at the peak; negative when it does not fit. Rounded against the user."""
         if self.card.usable is None:
             return None
-        return self.scale.down(self.card.usable) - self.scale.up(self.pool["device"])
+        return self.scale.down(self.card.usable) - self.scale.up(self.need)
 
     @cached_property
     def verdict(self) -> str:
@@ -161,7 +176,8 @@ class Reading:
             return "unknown"
         if self.spare < 0:
             return "short"
-        return "tight" if int(self.pool.get("high") or 0) > self.card.usable else "fits"
+        said = str((self.answer.get("fit") or {}).get("verdict") or "")
+        return said if said in {"fits", "tight"} else "tight"
 
 
 def _outside(size: int) -> Json:

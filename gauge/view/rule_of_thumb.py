@@ -41,7 +41,10 @@ def compare(thumb: Reading, exact: Reading) -> Markup:
         tag("p", _summary(exact, total[0], total[1]), class_="lead"),
         tag(
             "table",
-            tag("caption", "The same question by the rule of thumb and exactly, each at its own peak"),
+            tag(
+                "caption",
+                "The same question by the rule of thumb and exactly, each at its own peak, without what an engine reserves",
+            ),
             tag(
                 "thead",
                 tag(
@@ -78,7 +81,9 @@ def _pairs(thumb: Reading, exact: Reading) -> list[Pair]:
     sums: tuple[dict[str, int], dict[str, int]] = ({}, {})
     for found, shown in zip(sums, (thumb, exact), strict=True):
         for row in shown.rows_of(shown.pool, str(shown.pool["peak"])):
-            name = palette.head(row.component)
+            name = palette.kind(row.component)
+            if name == palette.RESERVE:
+                continue
             found[name] = found.get(name, 0) + row.size
     names = sorted(sums[0].keys() | sums[1].keys(), key=palette.place)
     return [Pair(name, sums[0].get(name, 0), sums[1].get(name, 0)) for name in names]

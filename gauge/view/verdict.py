@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from gauge.view.figures import MINUS, NBSP
@@ -21,7 +22,7 @@ def on(reading: Reading) -> str:
 def sentence(reading: Reading) -> str:
     """The verdict as plain text, for the live region, titles and shares."""
     scale, card = reading.scale, reading.card
-    need = scale.need(reading.pool["device"])
+    need = scale.need(reading.need)
     if reading.spare is None:
         return f"Needs {need}."
     each = " per device" if card.count > 1 else ""
@@ -56,25 +57,19 @@ def verdict(reading: Reading) -> Markup:
 
 
 def needs(reading: Reading) -> Markup:
-    """What is needed with its range, and the capacity as the driver reports it, step by step."""
+    """What is needed with its range, what an engine reserves, and the capacity as the driver reports it."""
     scale, pool, card = reading.scale, reading.pool, reading.card
-    low, high, device = int(pool.get("low") or 0), int(pool.get("high") or 0), pool["device"]
-    wide = scale.down(low) != scale.up(high) and low
+    extra = int(pool["device"]) - reading.need
+    low, high = int(pool.get("low") or 0) - extra, int(pool.get("high") or 0) - extra
+    wide = low > 0 and scale.down(low) != scale.up(high)
     span = f" ({scale.number(scale.down(low))}–{scale.number(scale.up(high))})" if wide else ""
-    parts = [
-        tag(
-            "span",
-            "Needs ",
-            tag("b", scale.need(device), class_="num"),
-            span,
-            " per device" if card.count > 1 else "",
-            class_="need",
-        ),
-    ]
+    each = " per device" if card.count > 1 else ""
+    parts = [tag("span", "Needs ", tag("b", scale.need(reading.need), class_="num"), span, each, class_="need")]
+    if reading.reserves:
+        parts.append(tag("span", "reserves ", tag("b", scale.need(int(pool["device"])), class_="num"), class_="need"))
     if card.usable is not None:
         parts.append(tag("span", "of ", tag("b", scale.room(card.usable), class_="num"), " usable", class_="usable"))
-    chain = capacity_chain(reading)
-    return tag("p", join(*_spaced(parts)), chain, class_="needs")
+    return tag("p", join(*_spaced(parts)), capacity_chain(reading), class_="needs")
 
 
 def _spaced(parts: list[Markup]) -> list[str]:
@@ -93,55 +88,51 @@ def capacity_chain(reading: Reading) -> Markup | None:
     return tag("span", " → ".join(steps), class_="chain") if len(steps) > 1 else None
 
 
-def change(values: dict[str, Any]) -> str:
+def change(values: Mapping[str, Any]) -> str:
     """Values of fields as the page's buttons carry them."""
     return json.dumps({key: str(value) for key, value in values.items()}, ensure_ascii=False)
 
 
-def limits(reading: Reading) -> Markup:
-    """What the device could still hold, each as a button that applies it."""
+def limits(reading: Reading, spread: Mapping[str, Any] | None = None) -> Markup:
+    """What the device could still hold, each as a button that applies it.
+
+    `spread` holds the degrees that put the question on the fewest devices.
+    """
     capacity: Json = reading.answer.get("capacity") or {}
     training = reading.request.get("task") == "training"
-    asked = (
-        ("max_sequence_length", "sequence_length", "Longest sequence" if training else "Longest context", "token"),
-        ("max_batch_size", "batch_size", "Largest micro-batch" if training else "Most sequences at once", ""),
-        ("min_devices", "devices", "Fewest devices", ""),
-    )
-    buttons = []
-    for key, field, label, noun in asked:
-        value = capacity.get(key)
-        if value is None:
-            continue
-        steps = _device_change(reading, int(value)) if field == "devices" else {field: value}
-        shown = f"{int(value):,}" + (f"{NBSP}{noun}{'' if int(value) == 1 else 's'}" if noun else "")
-        buttons.append(_limit(label, shown, steps, int(value), int(reading.request.get(field) or 0)))
-    tokens = capacity.get("kv_pool_tokens")
-    pool = capacity.get("kv_pool_bytes")
-    if pool is not None and tokens is not None:
-        buttons.append(
-            tag(
-                "li",
-                tag("span", "Cache pool", class_="what"),
-                " ",
-                tag("b", f"{int(tokens):,}{NBSP}tokens", class_="num"),
-                f" in {reading.scale.room(int(pool))}",
-            )
-        )
-    if not buttons:
-        return join()
-    return tag("ul", buttons, class_="limits", aria_label="Limits on this device")
+    longest, most = capacity.get("max_sequence_length"), capacity.get("max_batch_size")
+    tokens: dict[str, Any] = {"sequence_length": longest} if training else {"sequence_length": longest, "prompt_length": ""}
+    now = reading.request
+    found = [
+        _limit("Longest sequence" if training else "Longest context", longest, "token", tokens, now.get("sequence_length")),
+        _limit("Largest micro-batch" if training else "Most sequences at once", most, "", {"batch_size": most},
+               now.get("batch_size")),
+        _limit("Fewest devices", capacity.get("min_devices"), "", spread or {}, now.get("devices")),
+        _pool(reading, capacity),
+    ]  # fmt: skip
+    items = [item for item in found if item is not None]
+    return tag("ul", items, class_="limits", aria_label="Limits on this device") if items else join()
 
 
-def _device_change(reading: Reading, count: int) -> dict[str, Any]:
-    return {"tensor_parallel": count} if reading.request.get("task") != "training" else {"data_parallel": count}
+def _pool(reading: Reading, capacity: Json) -> Markup | None:
+    """What the engine's leftover buys."""
+    pool, tokens = capacity.get("kv_pool_bytes"), capacity.get("kv_pool_tokens")
+    if pool is None or tokens is None:
+        return None
+    amount = tag("b", f"{int(tokens):,}{NBSP}tokens", class_="num")
+    return tag("li", tag("span", "Room for", class_="what"), " ", amount, f" of cache in {reading.scale.room(int(pool))}")
 
 
-def _limit(label: str, shown: str, values: dict[str, Any], value: int, now: int) -> Markup:
-    body = [tag("span", label, class_="what"), " ", tag("b", shown, class_="num")]
+def _limit(label: str, value: Any, noun: str, values: Mapping[str, Any], now: Any) -> Markup | None:
+    if value is None:
+        return None
+    name = tag("span", label, class_="what")
+    shown = f"{value:,}" + (f"{NBSP}{noun}{'' if value == 1 else 's'}" if noun else "")
     if value <= 0:
-        return tag("li", tag("span", label, class_="what"), " ", tag("b", "none fits"))
-    if value == now:
-        return tag("li", body, tag("span", " as now", class_="what"))
+        return tag("li", name, " ", tag("b", "none fits"))
+    body = [name, " ", tag("b", shown, class_="num")]
+    if value == now or not values:
+        return tag("li", body, tag("span", " as now", class_="what") if value == now else None)
     return tag("li", tag("button", body, type="button", data_change=change(values), class_="apply"))
 
 
@@ -161,7 +152,7 @@ def _remedy(reading: Reading, remedy: Json) -> Markup:
     saved = int(remedy.get("saves_bytes") or 0)
     values = remedy.get("changes") or {}
     usable = reading.card.usable
-    enough = usable is not None and reading.pool["device"] > usable >= reading.pool["device"] - saved
+    enough = usable is not None and reading.need > usable >= reading.need - saved
     label = str(remedy.get("label") or remedy.get("text") or "")
     saving = tag("span", f"{MINUS}{reading.scale.room(saved)}{', then it fits' if enough else ''}", class_="num saved")
     body = [
