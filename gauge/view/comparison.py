@@ -107,10 +107,14 @@ def _verdict(column: Column, scale: Scale) -> Markup:
     shown = column.reading
     if shown is None or shown.card.usable is None:
         return join()
-    spare = scale.down(shown.card.usable) - scale.up(shown.need)
+    spare = scale.down(shown.card.usable) - scale.up(shown.need) if not shown.reserves else scale.down(_room(shown))
     word = WORDS[shown.verdict]
     side = "short" if spare < 0 else "to spare"
     return join(tag("b", word), f", {scale.text(abs(spare))} {side}")
+
+
+def _room(shown: Reading) -> int:
+    return int((shown.answer.get("fit") or {}).get("headroom_bytes") or 0)
 
 
 def _sum(column: Column, group: palette.Group) -> int:

@@ -150,12 +150,8 @@ class Reading:
     @cached_property
     def need(self) -> int:
         """Bytes the question needs at its peak; less than the pool holds where an engine reserves more."""
-        room = (self.answer.get("fit") or {}).get("headroom_bytes")
-        held = int(self.pool["device"])
-        if room is None or self.card.usable is None:
-            reserve = sum(int(i["bytes"]) for i in self.pool["items"] if i["component"] == palette.RESERVE)
-            return held - reserve
-        return self.card.usable - int(room)
+        reserve = sum(int(i["bytes"]) for i in self.pool["items"] if i["component"] == palette.RESERVE)
+        return int(self.pool["device"]) - reserve
 
     @property
     def reserves(self) -> bool:
@@ -164,10 +160,16 @@ class Reading:
 
     @cached_property
     def spare(self) -> int | None:
-        """Shown steps left on the device at the peak; negative when it does not fit. Rounded against the user."""
-        if self.card.usable is None:
+        """Shown steps left on the device at the peak; negative when it does not fit. Rounded against the user.
+
+        An engine that takes a share of the device has only what that share leaves.
+        """
+        usable, room = self.card.usable, (self.answer.get("fit") or {}).get("headroom_bytes")
+        if usable is None:
             return None
-        return self.scale.down(self.card.usable) - self.scale.up(self.need)
+        if room is not None and room != usable - self.pool["device"]:
+            return self.scale.down(int(room))
+        return self.scale.down(usable) - self.scale.up(int(self.pool["device"]))
 
     @cached_property
     def verdict(self) -> str:
