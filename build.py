@@ -5,6 +5,7 @@
     python build.py serve       build, then serve it on this machine and print the address
     python build.py test        build, then lint, types, unit and browser tests
     python build.py benchmark   build, then measure start-up against bare Pyodide in one run
+    python build.py screenshots build, then take pictures of the pages into .build/screenshots/
     python build.py archive     build, then pack dist/ for another static host
 
 The stages live in site/tools/, in the order in which they run: toolchain (what the machine needs), runtime (Pyodide,
@@ -78,11 +79,21 @@ def test(browsers: list[str], only: str) -> int:
 
 
 def benchmark(runs: int) -> int:
-    """Start-up of this site against bare Pyodide, in one run."""
+    """Start-up of this site against bare Pyodide in one run, then keystrokes in the page."""
     toolchain.ensure_environment()
     toolchain.ensure_test_tools()
     toolchain.ensure_browsers(["chromium"])
-    return show([toolchain.python(), SITE / "tools" / "benchmark.py", "--runs", str(runs)])
+    return show([toolchain.python(), SITE / "tools" / "benchmark.py", "--runs", str(runs)]) or show(
+        [toolchain.python(), SITE / "tools" / "keystrokes.py"]
+    )
+
+
+def screenshots(only: str) -> int:
+    """Pictures of the built pages, for people to look at."""
+    toolchain.ensure_environment()
+    toolchain.ensure_test_tools()
+    toolchain.ensure_browsers(["chromium"])
+    return show([toolchain.python(), SITE / "tools" / "screenshots.py", "--only", only])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -96,6 +107,8 @@ def parser() -> argparse.ArgumentParser:
     testing.add_argument("--browsers", default="", help="comma-separated: chromium, firefox, webkit")
     measuring = verbs.add_parser("benchmark", help="measure start-up against bare Pyodide")
     measuring.add_argument("--runs", type=int, default=5)
+    pictures = verbs.add_parser("screenshots", help="take pictures of the built pages")
+    pictures.add_argument("--only", default="", help="comma-separated names, such as wide,phone")
     verbs.add_parser("archive", help="pack dist/ as a zip for self-hosting")
     return described
 
@@ -109,6 +122,8 @@ def main(words: list[str]) -> int:
     build()
     if options.verb == "benchmark":
         return benchmark(options.runs)
+    if options.verb == "screenshots":
+        return screenshots(options.only)
     if options.verb == "archive":
         pages.archive()
     if options.verb == "serve":
