@@ -109,7 +109,15 @@ def test_everything_shared_says_the_same(live: Page) -> None:
 
 
 def test_a_chosen_config_is_read_and_is_not_markup(live: Page) -> None:
-    config = {"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 100, "n_positions": 128, "note": HOSTILE}
+    config = {
+        "model_type": "gpt2",
+        "n_layer": 2,
+        "n_embd": 64,
+        "n_head": 4,
+        "vocab_size": 100,
+        "n_positions": 128,
+        "note": HOSTILE,
+    }
     file = {"name": f"{HOSTILE}.json", "mimeType": "application/json", "buffer": json.dumps(config).encode()}
     live.locator("#file").set_input_files(files=[file])
     wait_live(live)
@@ -130,7 +138,11 @@ def test_a_hostile_link_injects_nothing(live: Page, site: Site) -> None:
 
 def test_a_safetensors_header_gives_its_parameters(live: Page) -> None:
     header = json.dumps({"a": {"dtype": "BF16", "shape": [1000, 2000], "data_offsets": [0, 4000000]}}).encode()
-    file = {"name": "m.safetensors", "mimeType": "application/octet-stream", "buffer": struct.pack("<Q", len(header)) + header + bytes(64)}
+    file = {
+        "name": "m.safetensors",
+        "mimeType": "application/octet-stream",
+        "buffer": struct.pack("<Q", len(header)) + header + bytes(64),
+    }
     live.locator("#file").set_input_files(files=[file])
     expect(live.locator("#files-status")).to_contain_text("2,000,000 in BF16")
 
@@ -143,7 +155,9 @@ def test_the_hub_is_asked_only_when_told_to(open_context: OpenContext, site: Sit
 
     def hub(route: Route) -> None:
         asked.append(route.request.url)
-        route.fulfill(status=200, content_type="application/json", body=json.dumps(config), headers={"access-control-allow-origin": "*"})
+        route.fulfill(
+            status=200, content_type="application/json", body=json.dumps(config), headers={"access-control-allow-origin": "*"}
+        )
 
     context.route("https://huggingface.co/**", hub)
     page.goto(site.url)
