@@ -21,6 +21,8 @@ let wanted = null;
 let running = false;
 let spoken = '';
 let speak = 0;
+let written = 0;
+let pending = null;
 
 /** The question as Python gets it: what differs from the defaults, and how to show it. */
 function request() {
@@ -102,8 +104,25 @@ function apply(values) {
 
 // The address and its history -----------------------------------------------------------------------------------------
 
+/** Writes the state into the address: at once where it is a step of its own, after a pause while typing. */
 function record(push) {
   const next = hash();
+  clearTimeout(written);
+  if (push) {
+    flush();
+    write(next, true);
+  } else {
+    pending = next;
+    written = setTimeout(flush, 200);
+  }
+}
+
+function flush() {
+  if (pending !== null) write(pending, false);
+  pending = null;
+}
+
+function write(next, push) {
   const depth = history.state?.depth ?? 0;
   memory.set('last', next);
   if (next === location.hash) return;
@@ -129,14 +148,23 @@ function press() {
   }
 }
 
+window.addEventListener('pagehide', flush);
 window.addEventListener('popstate', () => {
+  pending = null;
   restore();
   refresh();
 });
 
 // What can be pressed -------------------------------------------------------------------------------------------------
 
-form.addEventListener('change', ({detail}) => refresh({push: detail.chosen}));
+const PAUSE = 400; // milliseconds after which what stands in a search field is taken for a name
+let searching = 0;
+form.addEventListener('change', ({detail}) => {
+  clearTimeout(searching);
+  if (!detail.searched) return refresh({push: detail.chosen});
+  if (answer.dataset.state === 'live') answer.dataset.state = 'waiting';
+  searching = setTimeout(refresh, PAUSE);
+});
 
 document.addEventListener('click', (event) => {
   const button = event.target.closest('button');
@@ -156,6 +184,7 @@ byId('undo').addEventListener('click', () => history.back());
 for (const input of document.querySelectorAll('[data-search]')) {
   combobox(input, (id) => {
     input.value = id;
+    clearTimeout(searching);
     refresh({push: true});
   });
 }

@@ -10,8 +10,11 @@ const load = (url) => {
   return lists.get(url);
 };
 
-const prepared = (row) => ({...row, group: row.family || row.vendor || '', hay: plain([row.title, row.id, ...(row.aliases ?? []), row.family, row.organisation, row.vendor, row.kind].join(' '))});
+const prepared = (row) => ({...row, group: row.family || row.vendor || '', hay: spelled(plain([row.title, row.id, ...(row.aliases ?? []), row.family, row.organisation, row.vendor, row.kind].join(' ')))});
 const plain = (text) => text.toLowerCase().replaceAll(/[^a-z0-9.]+/g, ' ');
+const apart = (text) => text.replaceAll(/([a-z])(?=\d)|(\d)(?=[a-z])/g, '$1$2 ');
+
+const spelled = (text) => ` ${text} ${apart(text)} `;
 
 /** How well a row matches the words typed: lower is better, `null` is not at all. */
 export function rank(row, words) {
@@ -19,7 +22,9 @@ export function rank(row, words) {
   for (const word of words) {
     const at = row.hay.indexOf(word);
     if (at < 0) return subsequence(row.hay, word) ? score + 500 : null;
-    score += (at === 0 || row.hay[at - 1] === ' ' ? 0 : 100) + Math.min(at, 50);
+    const whole = row.hay.indexOf(` ${word} `);
+    const start = row.hay.indexOf(` ${word}`);
+    score += whole >= 0 ? Math.min(whole, 60) / 2 : start >= 0 ? 40 + Math.min(start, 60) / 2 : 120;
   }
   return score;
 }
@@ -39,8 +44,8 @@ export function amount(row) {
   const short = (n) => (n >= 1e12 ? [n / 1e12, 'T'] : n >= 1e9 ? [n / 1e9, 'B'] : [n / 1e6, 'M']);
   const spell = (n) => ((v, u) => `${v >= 100 ? v.toFixed(0) : v >= 10 ? v.toFixed(1) : v.toFixed(2)}\u00a0${u}`)(...short(n));
   if (row.parameters) {
-    const active = row.active_parameters && row.active_parameters < row.parameters * 0.95 ? `, ${spell(row.active_parameters)} active` : '';
-    return `${row.kind && row.kind !== 'dense' ? `${row.kind}, ` : ''}${spell(row.parameters)}${active}`;
+    const active = row.active_parameters && row.active_parameters < row.parameters * 0.95;
+    return spell(row.parameters) + (active ? `, ${spell(row.active_parameters)} active` : '');
   }
   const bytes = row.reported_bytes ?? row.usable_bytes;
   return bytes ? `${(Math.floor(bytes / 2 ** 30 * 10) / 10).toFixed(1)}\u00a0GiB` : '';

@@ -5,6 +5,7 @@ export class Form extends EventTarget {
     super();
     this.root = root;
     this.extra = {};
+    this.known = new Map();
     this.fields = new Map([...root.querySelectorAll('[data-field]')].map((box) => [box.dataset.field, box]));
     root.addEventListener('submit', (event) => event.preventDefault());
     root.addEventListener('input', (event) => this.#changed(event));
@@ -15,11 +16,16 @@ export class Form extends EventTarget {
     const control = event.target;
     if (!control.name) return;
     const chosen = control.matches('select, [type="radio"], [type="checkbox"]');
-    this.dispatchEvent(new CustomEvent('change', {detail: {name: control.name, chosen}}));
+    this.dispatchEvent(new CustomEvent('change', {detail: {name: control.name, chosen, searched: 'search' in control.dataset}}));
   }
 
+  /** The controls of a field; those of the schema never change, so they are looked up once. */
   controls(name) {
-    return [...this.root.querySelectorAll(`[name="${CSS.escape(name)}"]`)];
+    const known = this.known.get(name);
+    if (known) return known;
+    const found = [...this.root.querySelectorAll(`[name="${CSS.escape(name)}"]`)];
+    if (this.fields.has(name)) this.known.set(name, found);
+    return found;
   }
 
   read(name) {

@@ -79,13 +79,12 @@ def in_force(spec: Json, read: Any) -> str:
 
 def error(found: Json) -> Markup:
     """What is wrong in words, and what to do instead."""
-    return tag(
-        "p",
-        tag("b", "Error: ", class_="word"),
-        str(found.get("message") or ""),
-        " ",
-        tag("span", str(found.get("remedy") or ""), class_="remedy"),
-    )
+    told, remedy = (_sentence(str(found.get(key) or "")) for key in ("message", "remedy"))
+    return tag("p", tag("b", "Error: "), told, " ", tag("span", remedy, class_="remedy"))
+
+
+def _sentence(text: str) -> str:
+    return text and text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
 
 
 def errors(answer: Json, known: Sequence[str]) -> Markup:

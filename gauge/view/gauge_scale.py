@@ -294,3 +294,16 @@ def _texture(group: str, pattern: str) -> Markup:
 def nominal(scale: Scale) -> str:
     """The unit in words, for table heads."""
     return f"{scale.name}, {scale.unit:,} bytes"
+
+
+LOGO = tag(
+    "svg",
+    tag("rect", class_="c-weights", y="2", width="15", height="8"),
+    tag("rect", class_="c-cache", x="16", y="2", width="6", height="8"),
+    tag("path", d="M0 14.5H29.5M.5 14.5V17M7.5 14.5V16.5M15 14.5V17M22 14.5V16.5M29.5 12V17"),
+    class_="logo",
+    width="30",
+    height="18",
+    viewBox="0 0 30 18",
+    aria_hidden="true",
+)

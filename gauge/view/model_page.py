@@ -78,7 +78,7 @@ def _facts(entry: Json, answer: Json) -> Markup:
         ("Hugging Face id", str(entry["id"])),
         ("Also called", ", ".join(map(str, entry.get("aliases") or ()))),
     ]
-    return tag("dl", [(tag("dt", name), tag("dd", value)) for name, value in parts if value], class_="facts")
+    return tag("dl", [tag("div", tag("dt", name), tag("dd", value)) for name, value in parts if value], class_="facts")
 
 
 def _open(model_id: str) -> Markup:
@@ -171,7 +171,8 @@ def _page(title: str, about: str, body: Markup, assets: Mapping[str, Any]) -> st
         tag("link", rel="icon", href="../icon.svg", type="image/svg+xml"),
         tag("link", rel="stylesheet", href="../style.css"),
     )
-    top = tag("header", tag("a", "Compute Gauge", class_="brand", href="../index.html"), class_="top")
+    name = join(gauge_scale.LOGO, tag("span", "Compute Gauge"))
+    top = tag("header", tag("a", name, class_="brand", href="../index.html"), class_="top")
     date = f", data of {assets['date']}" if assets.get("date") else ""
     foot = tag("footer", tag("p", f"Compute Gauge {assets.get('version') or ''}{date}. ",
                              tag("a", "Calculator", href="../index.html")))  # fmt: skip
