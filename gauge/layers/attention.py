@@ -35,7 +35,8 @@ class Attention:
     layer's cache. `value_from_key`: the key projection serves for the values too. `heads_first`: queries are scaled by
     an operator of their own, and queries, keys and values copied into heads-first order (Whisper); `scales_queries`
     and `copies_heads` are either alone (OPT, BLOOM). `alibi`: a slope a head is added to the scores. `broadcasts`: keys
-    and values are copied to all heads before attention (Falcon 40B). `mask_buffer` and `rotary_buffer` are the
+    and values are copied to all heads before attention (Falcon 40B). `narrow`: the output's width where it is not
+    the input's (Zamba). `mask_buffer` and `rotary_buffer` are the
     positions for which each layer holds its own causal mask or table of sines.
     """
 
@@ -82,6 +83,7 @@ class Attention:
     scales_queries: bool = False
     alibi: bool = False
     broadcasts: bool = False
+    narrow: int = 0
     mask_buffer: int = 0
     rotary_buffer: int = 0
     caches: bool = True
@@ -135,7 +137,8 @@ class Attention:
     def output(self) -> Linear:
         """(hidden, heads, value head)."""
         inp = ((Dim.HEADS, self.heads), (Dim.HEAD, self.values_head))
-        return Linear(self.names[3], "attention_output", ((Dim.HIDDEN, self.hidden),), inp, self.out_bias)
+        out = ((Dim.HIDDEN, self.narrow or self.hidden),)
+        return Linear(self.names[3], "attention_output", out, inp, self.out_bias)
 
     def norm(self, which: int) -> Norm:
         """The norm over queries (0) or keys (1): a head's size, or all heads together."""
