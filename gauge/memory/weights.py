@@ -54,10 +54,16 @@ def weight_items(
 
 
 def buffer_items(model: Model, format: Format) -> tuple[Item, ...]:
-    """Running statistics of batch norms: held with the weights, but no parameters."""
-    held = (
-        (replace(t, name=label_of(t.role, t.name), format=t.format if t.format is INT64 else format), n)
-        for part in model.parts
-        for t, n in part.buffers()
-    )
+    """Running statistics of batch norms, masks and tables: held with the weights, but no parameters.
+
+    Statistics follow the model's dtype, masks and tables keep their own.
+    """
+    held = ((_buffer(t, format), n) for part in model.parts for t, n in part.buffers())
     return tuple(item("workspace.statistics", t, why=WHY_BUFFERS, source=model.source) for t in stacked(held))
+
+
+def _buffer(tensor: Tensor, format: Format) -> Tensor:
+    if tensor.role == "buffer":
+        return tensor
+    kept = tensor.format if tensor.format is INT64 else format
+    return replace(tensor, name=label_of(tensor.role, tensor.name), format=kept)

@@ -1,4 +1,4 @@
-"""Granite 3 MoE.
+"""Granite 3 MoE, with or without an MLP that every token passes through.
 
 Source: transformers 5.23 models/granitemoe/modeling_granitemoe.py.
 """
@@ -13,5 +13,8 @@ from gauge.readers.patterns import layer_count
 
 def read(config: Config) -> Model:
     """A sparse Granite decoder from its config."""
-    same = llama.block(config, llama.attention(config), granite.experts(config))
+    width = config.integer("shared_intermediate_size", default=0, least=0)
+    names = ("", "input_linear", "output_linear")
+    shared = granite.shared(llama.mlp(config, inner=width, fused=True, bias=False, names=names)) if width else None
+    same = llama.block(config, llama.attention(config), granite.experts(config, shared))
     return llama.decoder(config, (same,) * layer_count(config), tied=True, embeddings=gemma.scaled(config))

@@ -22,8 +22,20 @@ def read(config: Config) -> Model:
     attends = set(map(str, config.listed("full_attn_idxs")))
     kinds = layer_types(config, layer_count(config), lambda i: "full_attention" if str(i) in attends else "conv")
     feed = llama.mlp(config, inner=_inner(config), bias=False, names=("w1", "w3", "w2"))
-    conv = ShortConvolution(hidden=hidden, taps=config.integer("conv_L_cache", default=3), bias=config.flag("conv_bias"))
-    full = llama.attention(
+
+    def make(kind: str) -> Block:
+        return llama.block(config, mixer(config, kind), feed, names=("operator_norm", "ffn_norm"), kind=kind)
+
+    return llama.decoder(config, blocks(kinds, make), Norm("embedding_norm", hidden), tied=True)
+
+
+def mixer(config: Config, kind: str) -> Layer:
+    """The gated short convolution, or attention with q/k norms."""
+    if kind == "conv":
+        hidden = config.integer("hidden_size")
+        taps = config.integer("conv_L_cache", default=3)
+        return ShortConvolution(hidden=hidden, taps=taps, bias=config.flag("conv_bias"))
+    return llama.attention(
         config,
         norms="head",
         norm_names=("q_layernorm", "k_layernorm"),
@@ -31,12 +43,6 @@ def read(config: Config) -> Model:
         out_bias=False,
         names=("q_proj", "k_proj", "v_proj", "out_proj"),
     )
-
-    def make(kind: str) -> Block:
-        mixer: Layer = conv if kind == "conv" else full
-        return llama.block(config, mixer, feed, names=("operator_norm", "ffn_norm"), kind=kind)
-
-    return llama.decoder(config, blocks(kinds, make), Norm("embedding_norm", hidden), tied=True)
 
 
 def _inner(config: Config) -> int:
