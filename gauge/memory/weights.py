@@ -17,7 +17,7 @@ Splits = Rules | Callable[[Tensor], Rules]
 Shape = Callable[[Tensor], Tensor]
 WHY = "Every weight is resident: each token passes through all of them."
 
-WHY_BUFFERS = "Batch norms remember a mean and a variance of each channel."
+WHY_BUFFERS = "Held beside the weights: means and variances of batch norms, masks, tables of positions."
 
 
 def _as_it_is(tensor: Tensor) -> Tensor:
