@@ -175,9 +175,19 @@ def repeat_heads(tape: Tape, value: Value, q: Value, label: str, shared: bool = 
     if own is None:
         return value
     full = tuple(heads if e.dim is Dim.KV_HEADS else e for e in value.dims)
-    if own.size == heads.size or shared:
+    if own.size == heads.size:
         return tape.alias(value, full)
+    if shared:
+        return _spread(tape, value, full)
     return tape.op("repeat", (value,), full, value.format, label=f"{label}, repeated to all heads")
+
+
+def _spread(tape: Tape, value: Value, full: Dims) -> Value:
+    """A view that shows one head to all queries; its gradient is summed back over them."""
+    out = tape.alias(value, full)
+    op = tape.ops[-1]
+    op.gradients, op.passes = op.passes, ()
+    return out
 
 
 def _with_sinks(tape: Tape, raw: Value, row: Dims) -> Value:
