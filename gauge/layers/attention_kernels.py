@@ -77,7 +77,9 @@ def attend(tape: Tape, kernel: Kernel, q: Value, k: Value, v: Value, scores: Sco
         q, k, v = (tape.cast(value, FLOAT32, f"{value.name} in float32") for value in (q, k, v))
     unrepeated = kernel == "efficient" or (batch_of(q) == 1 and (kernel == "eager" or scores.broadcast))
     shared = single_head(k) and unrepeated
-    k, v = repeat_heads(tape, k, q, "keys", shared), repeat_heads(tape, v, q, "values", shared)
+    k = repeat_heads(tape, k, q, "keys", shared)
+    if not shared or kernel == "efficient":
+        v = repeat_heads(tape, v, q, "values", shared)
     if kernel == "efficient":
         return efficient(tape, q, k, v, scores)
     return tape.cast(composed(tape, q, k, v, scores, math=kernel == "math"), origin, "attention output")
