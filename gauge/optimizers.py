@@ -124,6 +124,11 @@ class Optimizer:
     source: str = _TORCH
     paged: bool = False
 
+    def temporaries(self, weights: Iterable[tuple[Tensor, int]]) -> tuple[Tensor, ...]:
+        """What a step over these weights needs at its worst."""
+        made = self.temporary(weights)
+        return () if made is None else (made,)
+
 
 _MOMENTS = ("first moment", "second moment")
 
@@ -150,7 +155,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
         Optimizer("sgd", "SGD", _full()),
         Optimizer("sgd-momentum", "SGD with momentum", _full("momentum")),
         Optimizer("adafactor", "Adafactor", _factored, _largest(1), source="arXiv 1804.04235"),
-        Optimizer("lion", "Lion", _full("momentum"), source="arXiv 2302.06675"),
+        Optimizer("lion", "Lion", _full("momentum"), _largest(1), source="arXiv 2302.06675"),
         Optimizer("muon", "Muon", _muon, _largest(2), source="torch.optim.Muon, PyTorch 2.13"),
         Optimizer("adagrad", "Adagrad", _full("sum of squares"), _one_copy),
         Optimizer("galore-adamw", "GaLore AdamW", _galore, _largest(1), source="arXiv 2403.03507"),

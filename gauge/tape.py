@@ -44,10 +44,20 @@ class How:
     loss: str = "standard"
     loss_chunk: int = 0
 
+    upcast: bool = False
+
     @property
     def stored(self) -> Format:
         """The format that the model's weights are held in: float32 where autocast trains them."""
-        return FLOAT32 if self.autocast and not self.frozen else self.compute
+        return FLOAT32 if self.autocast and self.adapters is None else self.compute
+
+    def holds(self, weight: Tensor) -> Format:
+        """The format of one weight: `upcast` (PEFT's preparation for k-bit training) widens all but the matrices of
+        the blocks."""
+        if weight.format.id == "int64":
+            return weight.format
+        wide = self.upcast and (len(weight.dims) < 2 or weight.role in ("token_embedding", "position_embedding", "head"))
+        return FLOAT32 if wide else self.stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,8 +295,7 @@ class Tape:
 
     def weight(self, tensor: Tensor) -> Tensor:
         """The weight as this pass holds it: in the stored format, trainable unless everything is frozen."""
-        format = tensor.format if tensor.format.id in ("int64",) else self.how.stored
-        return replace(tensor, format=format, trainable=tensor.trainable and not self.how.frozen)
+        return replace(tensor, format=self.how.holds(tensor), trainable=tensor.trainable and not self.how.frozen)
 
     def weight_copy(self, weight: Tensor) -> Storage | None:
         """Autocast's 16-bit copy of a weight: cached until the forward pass ends, kept until backward used it."""

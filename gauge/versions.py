@@ -11,6 +11,9 @@ RELEASES = {  # when transformers released a version that changed what is alloca
 FOREACH = (2023, 3)
 """PyTorch 2.0: optimizers go over all tensors at once, and gradients are dropped rather than zeroed."""
 
+LAZY = (2022, 6)
+"""CUDA 11.7: kernels are loaded when they are first used, which shrinks the context."""
+
 
 def numbers(version: str) -> tuple[int, ...]:
     """The leading numbers of a version; empty where it names none."""
@@ -32,3 +35,9 @@ def before_foreach(version: str) -> bool:
     """Whether a dated run is older than PyTorch 2.0."""
     have = numbers(version)
     return bool(have) and have[0] >= 2000 and have < FOREACH
+
+
+def before_lazy(version: str) -> bool:
+    """Whether a dated run is older than lazily loaded kernels."""
+    have = numbers(version)
+    return bool(have) and have[0] >= 2000 and have < LAZY

@@ -60,14 +60,14 @@ def test_every_runtime_keeps_the_laws(runtime: str, task: str, model: str) -> No
 @given(
     st.sampled_from(MODELS), st.integers(1, 9), st.integers(2, 700), st.sampled_from(["none", "full"]),
     st.sampled_from(["float32", "mixed", "pure-16bit"]), st.sampled_from(["sdpa", "flash", "eager"]),
-) 
+)
 def test_training_plans_keep_the_laws(
     model: str, batch: int, tokens: int, checkpoint: str, precision: str, kernel: str
 ) -> None:
     check(answer_to({
         "model": model, "task": "training", "batch_size": batch, "sequence_length": tokens, "attention": kernel,
         "gradient_checkpointing": checkpoint, "precision": precision,
-    }, deep=False)) 
+    }, deep=False))
 
 
 @settings(max_examples=40, deadline=None)

@@ -27,6 +27,7 @@ ORDER = (
     "optimizers",
     "quantization",
     "overheads",
+    "versions",
     "breakdown",
     "case",
     "memory",

@@ -60,25 +60,33 @@ class Linear:
     def _product(self, tape: Tape, x: Value, label: str) -> Value:
         weight = tape.weight(self.weight)
         weights = (weight, tape.weight(self.bias_weight)) if self.bias else (weight,)
-        x = tape.low(x)
+        packed = tape.how.quantized and self.adaptable
+        origin, compute = x.format, tape.how.compute
+        x = tape.cast(x, compute) if packed else tape.low(x)
         gone = {d for d, _ in self.inp}
         shape = (*(e for e in x.dims if e.dim not in gone), *dims(*self.out))
         saves = [x.storage] if weight.trainable else []
-        scratch = []
+        forward, backward = [], []
         copy = tape.weight_copy(weight)
-        if copy is not None:
+        if copy is not None and not packed:
             saves.append(copy)
-            scratch = [tape.allocate(f"gradient of {copy.tensor.name}", weight.dims, tape.how.compute)]
-        return tape.op(
+            if weight.trainable:
+                backward = [tape.allocate(f"gradient of {copy.tensor.name}", weight.dims, compute)]
+        if packed:
+            forward = backward = [tape.allocate("weight of the live matrix, dequantized", weight.dims, compute)]
+        format = compute if packed else x.format
+        out = tape.op(
             "linear",
             (x,),
             shape,
-            tape.how.compute,
+            format,
             label=label,
             saves=saves,
+            scratch=forward,
             weights=weights,
-            backward_scratch=scratch if weight.trainable else (),
+            backward_scratch=backward,
         )
+        return tape.cast(out, origin) if packed else out
 
     def _adapted(self, tape: Tape, x: Value, y: Value) -> Value:
         plan = tape.how.adapters

@@ -117,7 +117,8 @@ def chunked_output(tape: Tape, x: Value, head: Linear, chunk: int) -> Value:
     part = dims((Dim.TOKENS, chunk), *head.out)
     logits = tape.allocate("logits", whole, tape.how.compute)
     wide = [tape.allocate("logits of a chunk in float32", part, FLOAT32) for _ in range(2)]
-    kept, forward = logits, ()
+    kept: Storage = logits
+    forward: tuple[Storage, ...] = ()
     if tape.how.kernels == "eager":
         kept, forward = tape.allocate("log-probabilities", whole, FLOAT32), (logits, wide[0])
     gradient = tape.allocate("gradient of the logits of a chunk", part, tape.how.compute)

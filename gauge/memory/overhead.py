@@ -6,14 +6,20 @@ from dataclasses import replace
 
 from gauge.breakdown import Pool, constant
 from gauge.overheads import overhead
+from gauge.versions import before_lazy
 
 
-def finished(pool: Pool) -> Pool:
-    """Adds what lies outside live tensors: the allocator's slack and the driver's context, each with its range."""
-    slack = overhead("pytorch", "slack")
+def finished(pool: Pool, slack: tuple[int, int, int] | None = None, version: str = "") -> Pool:
+    """Adds what lies outside live tensors: the allocator's slack and the driver's context, each with its range.
+
+    `slack` is (typical, lowest, highest) where it was derived from the sizes of the blocks; a dated `version` picks the
+    context of its time.
+    """
+    found = overhead("pytorch", "slack")
+    size = found.per(pool.allocated, 100) if slack is None else slack
     outside = (
-        constant("framework.allocator", slack, size=slack.per(pool.allocated, 100), scope="reserved"),
-        constant("framework.context", overhead("pytorch", "context")),
+        constant("framework.allocator", found, size=size, scope="reserved"),
+        constant("framework.context", overhead("pytorch", "context_eager" if before_lazy(version) else "context")),
     )
     return replace(pool, items=(*pool.items, *outside))
 

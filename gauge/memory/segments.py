@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gauge.layers.block import Stage
 from gauge.model import Model, Part
@@ -63,17 +63,21 @@ class Tracer:
     """Traces a model; equal blocks with equal circumstances share one trace.
 
     `input_grad`: the embeddings' output is made to require a gradient (checkpointing over frozen weights).
-    `recompute`: blocks keep only their input.
+    `recompute`: blocks keep only their input. `frozen`: the first so many blocks, and the embeddings, are not trained.
     """
 
-    def __init__(self, model: Model, how: How, lengths: Lengths, input_grad: bool = False, recompute: bool = False) -> None:
+    def __init__(
+        self, model: Model, how: How, lengths: Lengths, input_grad: bool = False, recompute: bool = False, frozen: int = 0
+    ) -> None:
         self._model = model
         self._how = how
         self._lengths = lengths
         self._input_grad = input_grad
         self._recompute = recompute
+        self._frozen = replace(how, frozen=True) if frozen else how
+        self._left = frozen
         self._pass = Pass()
-        self._known: dict[tuple[int, bool, str, Dims, bool], Trace] = {}
+        self._known: dict[tuple[int, bool, str, Dims, bool, bool], Trace] = {}
 
     def run(self, loss: bool) -> Pass:
         """The whole pass; with `loss`, the head is followed by the cross-entropy."""
@@ -97,7 +101,7 @@ class Tracer:
         return dims((Dim.BATCH, self._lengths.batch), (Dim.TOKENS, self._lengths.of(part)))
 
     def _enter(self, part: Part) -> Value:
-        tape = Tape(self._how, self._pass.shared)
+        tape = Tape(self._frozen, self._pass.shared)
         if part.embeddings is None:
             shape = (*self._tokens(part), *dims((Dim.HIDDEN, self._model.hidden)))
             return tape.input("inputs", shape, self._how.stored)
@@ -109,10 +113,12 @@ class Tracer:
 
     def _block(self, part: Part, index: int, block: Stage, x: Value, source: Value | None) -> Value:
         kept = self._kept_already(part)
-        key = (id(block), x.grad, x.format.id, x.dims, kept)
+        how = self._frozen if self._left > 0 else self._how
+        self._left -= 1
+        key = (id(block), x.grad, x.format.id, x.dims, kept, how.frozen)
         trace = self._known.get(key)
         if trace is None:
-            tape = Tape(self._how, self._pass.shared)
+            tape = Tape(how, self._pass.shared)
             entry = tape.input("residual stream", x.dims, x.format, x.grad)
             entry.storage.shared = kept
             trace = tape.trace(entry, block.forward(tape, entry, source))

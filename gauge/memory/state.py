@@ -36,9 +36,7 @@ def state_items(
     )
 
 
-def cache_formats(
-    key: Format, value: Format | None, recurrent: Callable[[Tensor], Format]
-) -> Callable[[Tensor], Format]:
+def cache_formats(key: Format, value: Format | None, recurrent: Callable[[Tensor], Format]) -> Callable[[Tensor], Format]:
     """The format of each state tensor: one for keys and latents, one for values, a rule for recurrent state."""
 
     def choose(tensor: Tensor) -> Format:

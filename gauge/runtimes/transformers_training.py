@@ -5,100 +5,200 @@ Source: transformers 5.23, PyTorch 2.13; the course of a step is described in `g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from gauge.breakdown import Event, Item, Pool, item, merged
 from gauge.case import Breakdown, Case, Runtime
+from gauge.errors import RequestError
 from gauge.formats import FLOAT32, FORMATS
 from gauge.memory.adapters import adapters, targets_of
-from gauge.memory.collect import layered, stacked
+from gauge.memory.allocator import reserved
+from gauge.memory.collect import layered
+from gauge.memory.optimizer import optimizer_of, state_items, temporary_items
 from gauge.memory.overhead import finished
-from gauge.memory.roles import component_of, label_of
 from gauge.memory.segments import INPUTS, Pass, Tracer, lengths
 from gauge.memory.step import COURSE, MOMENTS, Gradients, Step, gradient_items
 from gauge.memory.weights import buffer_items, weight_items
-from gauge.model import Model
-from gauge.optimizers import OPTIMIZERS
+from gauge.optimizers import Optimizer
 from gauge.plan import Plan
 from gauge.quantization import SCHEMES, Scheme, scheme_of
 from gauge.tape import AdapterPlan, How
 from gauge.tensor import Tensor
+from gauge.units import ceil_div
+from gauge.versions import before_foreach
 
-WHY_STATES = "What the optimizer remembers of each trained weight between steps."
 WHY_MASTER = "The float32 copy that the optimizer updates; the 16-bit weights are rounded from it."
+WHY_ADAPTERS = "Two thin matrices beside each adapted one; only they are trained."
+WHY_BATCH = "The batch, held until the step is over."
+WHY_LIVE = "Weights wait in host memory; those of the layer at work are copied here."
 STATEFUL = tuple(m for m, _ in MOMENTS if m not in ("load", "first"))
-WHY_TEMPORARY = "Made inside the optimizer step and freed with it."
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training case: its pass, its step, and what each component holds."""
+
+    case: Case
+
+    @property
+    def plan(self) -> Plan:
+        """What the user decided."""
+        return self.case.plan
+
+    @cached_property
+    def how(self) -> How:
+        """The circumstances of the forward pass."""
+        return training_how(self.case)
+
+    @cached_property
+    def run(self) -> Pass:
+        """The traced pass."""
+        plan, model = self.plan, self.case.model
+        recompute = plan.gradient_checkpointing == "full"
+        frozen = model.layers - ceil_div(round(plan.trainable_fraction * model.layers * 1000), 1000)
+        where = lengths(model, plan, plan.tokens)
+        grad = recompute and self.how.frozen
+        return Tracer(model, self.how, where, grad, recompute, 0 if self.how.frozen else frozen).run(loss=True)
+
+    @cached_property
+    def step(self) -> Step:
+        """The course of the step."""
+        plan = self.plan
+        policy = gradients_of(plan, self.optimizer)
+        return Step(self.run, plan.gradient_checkpointing, policy, self.case.model.tied, plan.activation_offload)
+
+    @cached_property
+    def weights(self) -> list[tuple[Tensor, int]]:
+        """Trained weights in the format that they are held in, with the number of layers that own one."""
+        if self.how.adapters is not None:
+            return list(adapters(self.run))
+        if self.plan.trainable_fraction < 1:
+            return list(self.step.trained)
+        return [(replace(t, format=self.how.holds(t)), n) for t, n in self.case.model.weights() if t.trainable]
+
+    @cached_property
+    def updated(self) -> list[tuple[Tensor, int]]:
+        """What the optimizer updates: the weights, or their float32 masters."""
+        if self.plan.precision != "master" or self.how.adapters is not None:
+            return self.weights
+        return [(replace(t, format=FLOAT32), n) for t, n in self.weights]
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer that this version of the software runs."""
+        loop = self.plan.optimizer == "adamw" and before_foreach(self.plan.runtime_version)
+        return optimizer_of("adamw-loop" if loop else self.plan.optimizer)
+
+    # ---------------------------------------------------------------- what is held
+    def held(self) -> Iterator[Item]:
+        """Weights, buffers, adapters."""
+        scheme = storage_scheme(self.plan)
+        yield from weight_items(self.case.model, lambda t: scheme.stored(t, self.how.holds(t)))
+        yield from buffer_items(self.case.model, self.how.stored)
+        if self.how.adapters is not None:
+            named = ((replace(t, name=f"adapter factors {t.name[-1]}"), n) for t, n in self.weights)
+            for one in layered(named, self.case.model.layers):
+                yield item("adapters", one, why=WHY_ADAPTERS)
+
+    def updates(self) -> Iterator[Item]:
+        """Master weights and optimizer states."""
+        if self.updated is not self.weights:
+            for one in layered(self.updated, self.case.model.layers):
+                yield item("master_weights", one, f"{one.name}, master", why=WHY_MASTER)
+        yield from state_items(self.optimizer, self.updated, STATEFUL)
+
+    def course(self) -> Iterator[Item]:
+        """What comes and goes within the step."""
+        worst = self.step.worst()
+        for point in worst.values():
+            yield from self.step.items(point)
+        if self.stateful:
+            yield from self.step.items(max(worst.values(), key=lambda p: p.bytes), "first")
+        for name in INPUTS:
+            if name in self.run.shared:
+                yield item("activations", self.run.shared[name].storage.tensor, why=WHY_BATCH, moments=("step",))
+        kept = self.step.gradients.kept
+        gradients = [(k, n) for w, n in self.weights if (k := kept(w)) is not None]
+        if gradients:
+            yield from gradient_items(gradients, "step")
+            if self.step.gradients.resident and before_foreach(self.plan.runtime_version):
+                yield from gradient_items(gradients, "between")
+            if self.plan.cpu_offload == "none":
+                yield from temporary_items(self.optimizer, self.updated)
+
+    @property
+    def stateful(self) -> bool:
+        """Whether the optimizer remembers anything."""
+        return any(True for w, _ in self.updated for _ in self.optimizer.states(w))
+
+    def moments(self) -> tuple[tuple[str, str], ...]:
+        """The moments that this step has."""
+        worst = self.step.worst()
+        return tuple(m for m in MOMENTS if m[0] in worst or (m[0] not in COURSE and (m[0] != "first" or self.stateful)))
+
+    # ---------------------------------------------------------------- where it is held
+    def pools(self) -> Iterator[Pool]:
+        """The accelerator, and the host where something waits there."""
+        held, updates = list(self.held()), list(self.updates())
+        waiting: list[Item] = list(self.step.host())
+        if self.plan.cpu_offload != "none" or self.optimizer.paged:
+            paged = [i for i in updates if self.plan.cpu_offload != "none" or i.kind == "optimizer_states"]
+            updates = [i for i in updates if i not in paged]
+            waiting += [i.at() for i in paged]
+        if self.plan.cpu_offload == "all":
+            waiting += [i for i in held if i.kind == "weights"]
+            held = [*(i for i in held if i.kind != "weights"), *self.live()]
+        items = merged([*held, *updates, *self.course()])
+        pool = Pool("gpu", max(self.case.cluster.count, 1), items, self.moments())
+        pool = finished(pool, reserved(pool, self.case.cluster.usable), self.plan.runtime_version)
+        yield replace(pool, timeline=course(pool, self.step)) if self.plan.timeline else pool
+        if waiting:
+            yield Pool("host", 1, merged(waiting), (("step", "training step"),))
+
+    def live(self) -> Iterator[Item]:
+        """The weights of the largest layer, where all others wait in host memory."""
+        outer = [[(t, 1)] for part in self.case.model.parts for t in part.outer()]
+        blocks = [[(t, 1) for t in block.weights()] for part in self.case.model.parts for block, _ in part.runs()]
+        largest = max((*outer, *blocks), key=lambda owned: sum(t.elements for t, _ in owned))
+        for one in layered(((replace(t, format=self.how.holds(t)), n) for t, n in largest), 1):
+            yield item("workspace.live", one, f"{one.name}, at work", why=WHY_LIVE)
 
 
 def training(case: Case) -> Breakdown:
     """The moments of one step: load, forward, loss, backward, optimizer step, between steps."""
-    plan, model = case.plan, case.model
-    how = training_how(case)
-    recompute = plan.gradient_checkpointing == "full"
-    run = Tracer(model, how, lengths(model, plan, plan.tokens), how.frozen and recompute, recompute).run(loss=True)
-    step = Step(run, plan.gradient_checkpointing, gradients_of(plan), tied=model.tied, offload=plan.activation_offload)
-    weights = list(adapters(run)) if how.adapters else list(trained(model, how))
-    worst = step.worst()
-    items = [*_held(case, how, weights), *_states(plan, weights)]
-    for point in worst.values():
-        items += step.items(point)
-    stateful = bool(worst) and any(i.kind == "optimizer_states" for i in items)
-    if stateful:
-        items += step.items(max(worst.values(), key=lambda p: p.bytes), "first")
-    items += _inputs(run)
-    if not plan.optimizer_in_backward:
-        items += gradient_items(kept_gradients(step, weights), "step")
-        items += _temporary(plan, weights)
-    moments = tuple(m for m in MOMENTS if m[0] in worst or (m[0] not in COURSE and (m[0] != "first" or stateful)))
-    pool = finished(Pool("gpu", max(case.cluster.count, 1), merged(items), moments))
-    if plan.timeline:
-        pool = replace(pool, timeline=course(pool, step))
-    trainable = sum(w.elements * n for w, n in weights)
-    host = tuple(step.host())
-    pools = (pool, Pool("host", 1, host, (("step", "training step"),))) if host else (pool,)
-    return Breakdown(pools=pools, trainable=trainable)
+    one = Training(case)
+    trainable = sum(w.elements * n for w, n in one.weights)
+    return Breakdown(pools=tuple(one.pools()), trainable=trainable)
 
 
-def gradients_of(plan: Plan) -> Gradients:
-    """How this plan keeps gradients."""
+def gradients_of(plan: Plan, optimizer: Optimizer) -> Gradients:
+    """How this plan keeps gradients; before PyTorch 2.0 they were zeroed in place after a step, not dropped."""
     if plan.optimizer_in_backward:
-        optimizer = OPTIMIZERS[plan.optimizer]
-        return Gradients(kept=lambda w: None, used=lambda w: [t for t in (optimizer.temporary([(w, 1)]),) if t])
-    if plan.precision == "master":
-        return Gradients(kept=lambda w: replace(w, format=FLOAT32), resident=plan.gradient_accumulation > 1)
-    return Gradients(resident=plan.gradient_accumulation > 1)
+        return Gradients(kept=_used_up, used=lambda weight: optimizer.temporaries([(weight, 1)]))
+    resident = plan.gradient_accumulation > 1 or before_foreach(plan.runtime_version)
+    if plan.precision == "master" and plan.method == "full":
+        return Gradients(kept=lambda w: replace(w, format=FLOAT32), resident=resident)
+    return Gradients(resident=resident)
 
 
-def kept_gradients(step: Step, weights: list[tuple[Tensor, int]]) -> Iterator[tuple[Tensor, int]]:
-    """What is kept of every trained weight's gradient; what forward did not use gets none."""
-    for weight, count in weights:
-        kept = step.gradients.kept(weight)
-        if kept is not None:
-            yield kept, count
+def _used_up(weight: Tensor) -> Tensor | None:
+    return None
 
 
 def course(pool: Pool, step: Step) -> tuple[Event, ...]:
-    """The step from event to event: loading, every layer forward and backward, the optimizer step, after it."""
-
-    def split(moment: str, *skip: str) -> dict[str, int]:
-        sums: dict[str, int] = {}
-        for one in pool.alive(moment):
-            if not skip or not one.moments or set(one.moments) >= set(skip):
-                sums[one.kind] = sums.get(one.kind, 0) + one.bytes
-        return sums
-
-    base = split("between")
-    last = (Event("optimizer step", None, split("step")), Event("between steps", None, base))
-    return (Event("between steps", None, base), *step.timeline(base), *last)
+    """The step from event to event: between steps, every layer forward and backward, the optimizer step."""
+    base = _split(pool.alive("between"))
+    first, last = Event("between steps", None, base), Event("optimizer step", None, _split(pool.alive("step")))
+    return (first, *step.timeline(base), last, first)
 
 
-def _inputs(run: Pass) -> Iterator[Item]:
-    """Pictures and sound stay with the caller until the step is over."""
-    for name in INPUTS:
-        if name in run.shared:
-            held = run.shared[name].storage.tensor
-            yield item("activations", held, why="The batch, held until the step is over.", moments=("step",))
+def _split(items: Iterable[Item]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for one in items:
+        sums[one.kind] = sums.get(one.kind, 0) + one.bytes
+    return sums
 
 
 def training_how(case: Case) -> How:
@@ -106,9 +206,8 @@ def training_how(case: Case) -> How:
     plan = case.plan
     adapters = None
     if plan.method != "full":
-        adapters = AdapterPlan(
-            targets_of(case.model, plan.lora_targets), plan.lora_rank, FORMATS[plan.lora_dtype], plan.lora_dropout
-        )
+        targets = targets_of(case.model, plan.lora_targets)
+        adapters = AdapterPlan(targets, plan.lora_rank, FORMATS[plan.lora_dtype], plan.lora_dropout)
     return How(
         compute=FLOAT32 if plan.precision == "float32" else FORMATS[plan.dtype],
         autocast=plan.precision == "mixed" and plan.dtype != "float32",
@@ -121,57 +220,24 @@ def training_how(case: Case) -> How:
         version=plan.runtime_version,
         loss=plan.loss,
         loss_chunk=plan.loss_chunk_tokens or 0,
+        upcast=plan.upcast_frozen and adapters is not None,
     )
 
 
 def storage_scheme(plan: Plan) -> Scheme:
-    """How the weights are stored: QLoRA without a further word means NF4 with double quantization."""
+    """How the weights are stored. QLoRA's NF4 quantizes the scales too (arXiv 2305.14314, section 3); plain NF4 under
+    adapters is `method=lora` with `quantization=bnb-nf4`."""
     scheme = scheme_of(plan.quantization)
-    return SCHEMES["bnb-nf4-double"] if plan.method == "qlora" and scheme.format is None else scheme
+    if plan.method == "qlora" and scheme.id in ("none", "bnb-nf4"):
+        return SCHEMES["bnb-nf4-double"]
+    return scheme
 
 
-def trained(model: Model, how: How) -> Iterator[tuple[Tensor, int]]:
-    """Trained weights in the format that they are held in, with the number of layers that own one."""
-    for tensor, count in model.weights():
-        if tensor.trainable:
-            yield replace(tensor, format=how.stored), count
-
-
-def _held(case: Case, how: How, weights: list[tuple[Tensor, int]]) -> Iterator[Item]:
-    """Weights as they are held, and adapters."""
-    scheme = storage_scheme(case.plan)
-    yield from weight_items(case.model, lambda t: scheme.stored(t, how.stored))
-    yield from buffer_items(case.model, how.stored)
-    if how.adapters is not None:
-        named = ((replace(t, name="adapter factors A" if "lora_A" in t.name else "adapter factors B"), n) for t, n in weights)
-        for one in layered(named, case.model.layers):
-            yield item("adapters", one, why="Two thin matrices beside each adapted one; only they are trained.")
-    if case.plan.precision == "master" and how.adapters is None:
-        for one in layered(((replace(t, format=FLOAT32), n) for t, n in weights), case.model.layers):
-            yield item("master_weights", one, f"{one.name}, master", why=WHY_MASTER)
-
-
-def _states(plan: Plan, weights: list[tuple[Tensor, int]]) -> Iterator[Item]:
-    optimizer = OPTIMIZERS[plan.optimizer]
-    states = (
-        (state, count)
-        for weight, count in weights
-        for state in optimizer.states(replace(weight, name=label_of(weight.role, weight.name)))
-    )
-    for one in stacked(states):
-        yield item(
-            f"optimizer_states.{component_of(one.role)}",
-            one,
-            why=WHY_STATES,
-            source=optimizer.source,
-            moments=STATEFUL,
-        )
-
-
-def _temporary(plan: Plan, weights: list[tuple[Tensor, int]]) -> Iterator[Item]:
-    made = OPTIMIZERS[plan.optimizer].temporary(weights)
-    if made is not None:
-        yield item("workspace", made, why=WHY_TEMPORARY, source=OPTIMIZERS[plan.optimizer].source, moments=("step",))
+def check(case: Case) -> None:
+    """What this trainer cannot do. Raises RequestError."""
+    plan = case.plan
+    if plan.method == "full" and scheme_of(plan.quantization).format is not None:
+        raise RequestError("quantization", "quantized weights cannot be trained themselves", "use method=qlora")
 
 
 RUNTIMES = (
@@ -180,6 +246,7 @@ RUNTIMES = (
         label="transformers Trainer",
         tasks=("training",),
         breakdown=training,
+        check=check,
         uses=frozenset(
             {
                 "quantization",
@@ -191,7 +258,12 @@ RUNTIMES = (
                 "lora_targets",
                 "lora_dropout",
                 "lora_dtype",
+                "upcast_frozen",
+                "trainable_fraction",
+                "activation_offload",
+                "cpu_offload",
                 "precision",
+                "runtime_version",
                 "optimizer",
                 "optimizer_in_backward",
                 "gradient_checkpointing",

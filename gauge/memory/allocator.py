@@ -1,0 +1,66 @@
+"""How much PyTorch's caching allocator holds beyond live tensors, from the sizes of the blocks that a step asks for.
+
+Blocks are rounded to 512 bytes. Those up to 1 MiB are cut from segments of 2 MiB, those up to 10 MiB from segments of
+20 MiB, larger ones get a segment rounded to 2 MiB. What is freed stays cached. At best every freed segment serves a
+later request: then the reservation is the peak itself with its segments filled up. At worst no freed segment fits what
+comes later, and each size keeps as many blocks as it ever had at once. The two bound the reservation; a full device
+makes the allocator give its cache back, so it never exceeds the device.
+
+Source: PyTorch 2.13 c10/cuda/CUDACachingAllocator.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gauge.breakdown import Item, Pool
+from gauge.units import MIB, round_up
+
+GRAIN = 512
+SMALL, SMALL_SEGMENT = MIB, 2 * MIB
+MIDDLE, MIDDLE_SEGMENT = 10 * MIB, 20 * MIB
+LARGE_GRAIN = 2 * MIB
+COUNTED = ("layers", "copies")
+
+Blocks = dict[int, int]
+
+
+def blocks(items: Iterable[Item]) -> Blocks:
+    """Block size → how many of it: an item that stands for several layers or copies is so many blocks."""
+    found: Blocks = {}
+    for one in items:
+        if one.scope != "allocated" or one.certainty == "measured" or not one.bytes:
+            continue
+        count = 1
+        for factor in one.factors:
+            if factor.name not in COUNTED:
+                break
+            count *= factor.value
+        size = round_up(-(-one.bytes // count), GRAIN)
+        found[size] = found.get(size, 0) + count
+    return found
+
+
+def segments(held: Blocks) -> int:
+    """Bytes of the segments that hold these blocks when each kind is packed without gaps."""
+    small = sum(size * n for size, n in held.items() if size <= SMALL)
+    middle = sum(size * n for size, n in held.items() if SMALL < size < MIDDLE)
+    large = sum(round_up(size, LARGE_GRAIN) * n for size, n in held.items() if size >= MIDDLE)
+    return round_up(small, SMALL_SEGMENT) + round_up(middle, MIDDLE_SEGMENT) + large
+
+
+def reserved(pool: Pool, capacity: int | None) -> tuple[int, int, int]:
+    """What the allocator holds beyond the peak's live tensors: (middle, lowest, highest)."""
+    peak = pool.allocated
+    worst: Blocks = {}
+    least = 0
+    for moment, _ in pool.moments:
+        held = blocks(pool.alive(moment))
+        least = max(least, segments(held))
+        for size, count in held.items():
+            worst[size] = max(worst.get(size, 0), count)
+    low, high = max(least - peak, 0), max(segments(worst) - peak, least - peak, 0)
+    if capacity is not None:
+        room = max(capacity - peak, 0)
+        low, high = min(low, room), min(high, room)
+    return (low + high) // 2, low, high
