@@ -1,74 +1,161 @@
-"""Does it fit, what is the most that would, and what to change: inverse questions by search over `estimate`."""
+"""Does it fit, what is the most that would, and what to change: inverse questions by search over `estimate`.
+
+Memory grows piecewise evenly with batch and tokens, so a straight line through two estimates nearly always hits; every
+answer is verified by an estimate of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from gauge.case import Case, Remedy
+from gauge.case import Case, check_divides
 from gauge.errors import RequestError
 from gauge.estimation import Estimate, estimate
+from gauge.layers.attention import Attention
 from gauge.runtimes import runtime
 from gauge.units import format_bytes
 
 MOST_BATCH = 65_536
 MOST_TOKENS = 2**24
-MOST_DEVICES = 1024
 MOST_REMEDIES = 3
+MOST_ESTIMATES = 12
+DEGREES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+ONE_HOST = 8  # devices that tensor parallelism usually spans
+
+Room = Callable[[int], int | None]
+
+
+def headroom(found: Estimate) -> int | None:
+    """Bytes left on the fullest device, negative where they are short; None where no device is known.
+
+    An engine that reserves a share has room as far as that share leaves it.
+    """
+    usable = found.case.cluster.usable
+    if usable is None:
+        return None
+    left = usable - found.main.device
+    spare = found.breakdown.spare
+    return left if spare is None else spare if left >= 0 else min(spare, left)
 
 
 def verdict(found: Estimate) -> dict[str, Any] | None:
     """Whether the fullest device holds it: `fits`, `tight` (only the upper end of the range does not), `short`."""
-    usable = found.case.cluster.usable
-    if usable is None:
+    usable, room = found.case.cluster.usable, headroom(found)
+    if usable is None or room is None:
         return None
     pool = found.main
-    word = "fits" if pool.high <= usable else "tight" if pool.device <= usable else "short"
-    device = found.case.plan.device
+    over = pool.high - pool.device
+    word = "short" if room < 0 else "tight" if min(room, usable - pool.device) < over else "fits"
     return {
-        "device": device,
+        "device": found.case.plan.device,
         "usable_bytes": usable,
-        "headroom_bytes": usable - pool.device,
+        "headroom_bytes": room,
         "verdict": word,
         "remedies": [],
     }
 
 
-def _fits(case: Case, **changes: Any) -> bool:
-    usable = case.cluster.usable
+def changed(case: Case, **changes: Any) -> Case:
+    """The case with some fields of its plan changed, checked as a request would be. Raises RequestError."""
+    new = replace(case, plan=case.plan.edited(**changes))
+    attention = case.model.first(Attention)
+    if attention is not None:
+        check_divides("tensor_parallel", new.plan.tensor_parallel, "attention heads", attention.heads)
+    runtime(new.plan.runtime, new.plan.task).check(new)
+    return new
+
+
+def _room(case: Case, **changes: Any) -> int | None:
     try:
-        changed = replace(case, plan=case.plan.edited(**changes))
-        return usable is not None and estimate(changed).main.device <= usable
+        return headroom(estimate(changed(case, **changes)))
     except RequestError:
-        return False
+        return None
 
 
-def largest(fits: Callable[[int], bool], most: int, start: int = 1) -> int:
-    """The largest number for which `fits` holds, 0 where not even 1 does; `fits` must not come back once it is lost."""
-    if not fits(1):
+# ------------------------------------------------------------------------------------------------ the largest that fits
+def largest(room: Room, most: int, start: int, there: int | None) -> int:
+    """The largest number up to `most` that leaves room, 0 where not even 1 does. `there` is the room at `start`.
+
+    `room` must not come back once it is lost.
+    """
+    points = {start: there}
+
+    def at(number: int) -> int:
+        if number not in points:
+            points[number] = room(number)
+        found = points[number]
+        return -1 if found is None else found
+
+    low, high = (start, most) if at(start) >= 0 else (1, start)
+    if at(low) < 0:
         return 0
-    low, high = 1, max(start, 2)
-    while high < most and fits(high):
-        low, high = high, high * 2
-    high = min(high, most)
-    if fits(high):
+    if low == high or (low == start and _reaches(at, points, low, high)):
         return high
-    while high - low > max(1, low // 256):
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+    return _between(at, points, low, high)
+
+
+def _reaches(at: Callable[[int], int], points: dict[int, int | None], low: int, high: int) -> bool:
+    """Whether even `high` fits; it is tried only where a near guess does not rule it out."""
+    near = min(high, low * 2)
+    if at(near) < 0:
+        return near == high and False
+    slope = (at(low) - at(near)) / max(near - low, 1)
+    if slope > 0 and at(near) / slope < 0.9 * (high - near):
+        return False
+    return at(high) >= 0
+
+
+def _between(at: Callable[[int], int], points: dict[int, int | None], low: int, high: int) -> int:
+    """Narrows [fits, does not] by straight lines; halves where a line does not help."""
+    known = sorted(n for n, r in points.items() if r is not None and r >= 0)
+    low = max(low, known[-1] if known else low)
+    fails = [n for n in points if at(n) < 0 and n > low]
+    high = min(fails) if fails else high + 1
+    for step in range(MOST_ESTIMATES):
+        if high - low <= 1:
+            break
+        guess = _guess(points, low, high) if step % 4 != 3 else (low + high) // 2
+        if at(guess) >= 0:
+            low = guess
+        else:
+            high = guess
     return low
 
 
+def _guess(points: dict[int, int | None], low: int, high: int) -> int:
+    """Where the line through the two best known points crosses zero, inside (low, high)."""
+    known = sorted((n, r) for n, r in points.items() if r is not None)
+    below = [p for p in known if p[0] <= low][-2:]
+    above = [p for p in known if p[0] >= high][:1]
+    pair = [below[-1], above[0]] if above else below
+    if len(pair) == 2 and pair[0][1] > pair[1][1]:
+        (n0, r0), (n1, r1) = pair
+        cross = n0 + r0 * (n1 - n0) // (r0 - r1)
+        if cross <= low:
+            return low + 1
+        return min(cross, high - 1)
+    return min(low * 2, (low + high) // 2) if low * 2 > low else low + 1
+
+
 def capacity(found: Estimate) -> dict[str, int]:
-    """The largest batch and sequence that the device holds, everything else as asked."""
-    case = found.case
+    """What the engine knows of its pool; the largest batch and sequence and the fewest devices, else as asked."""
+    case, there = found.case, headroom(found)
     out: dict[str, int] = dict(found.breakdown.capacity)
-    if case.cluster.usable is None:
+    if there is None:
         return out
-    out["max_batch_size"] = largest(lambda n: _fits(case, batch_size=n), MOST_BATCH, case.plan.batch_size)
+    plan = case.plan
+    out["max_batch_size"] = largest(lambda n: _room(case, batch_size=n), MOST_BATCH, plan.batch_size, there)
     longest = min(MOST_TOKENS, case.model.max_length)
-    out["max_sequence_length"] = largest(lambda n: _fits(case, **_tokens(n)), longest, min(case.plan.tokens, longest))
+    if plan.tokens <= longest:
+        out["max_sequence_length"] = largest(lambda n: _room(case, **_tokens(n)), longest, plan.tokens, there)
+    else:
+        room = _room(case, **_tokens(longest))
+        out["max_sequence_length"] = largest(lambda n: _room(case, **_tokens(n)), longest, longest, room)
+    fewest = min_devices(case)
+    if fewest is not None:
+        out["min_devices"] = fewest
     return out
 
 
@@ -76,53 +163,92 @@ def _tokens(count: int) -> dict[str, Any]:
     return {"sequence_length": count, "prompt_length": count}
 
 
-def _candidates(case: Case) -> list[Remedy]:
+def min_devices(case: Case) -> int | None:
+    """The fewest of these devices on which the case fits, spread as its runtime spreads a model; None: not found."""
+    for count, changes in spreads(case):
+        room = _room(case, **changes)
+        if room is not None and room >= 0:
+            return count
+    return None
+
+
+def spreads(case: Case) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(devices, changes) in rising order: tensor parallel on one host, then stages or data-parallel shards beyond."""
+    uses = runtime(case.plan.runtime, case.plan.task).uses
+    single = {"tensor_parallel": 1, "pipeline_parallel": 1, "data_parallel": 1, "expert_parallel": 1}
+    alone = {k: v for k, v in single.items() if k in uses} | {"context_parallel": 1}
+    for count in DEGREES:
+        if "tensor_parallel" in uses and count <= ONE_HOST:
+            yield count, alone | {"tensor_parallel": count, "devices": count}
+        elif "zero_stage" in uses or (case.plan.training and "data_parallel" in uses):
+            yield count, alone | {"data_parallel": count, "devices": count}
+        elif "tensor_parallel" in uses and "pipeline_parallel" in uses:
+            yield count, alone | {"tensor_parallel": ONE_HOST, "pipeline_parallel": count // ONE_HOST, "devices": count}
+        elif "pipeline_parallel" in uses:
+            yield count, alone | {"pipeline_parallel": count, "devices": count}
+        elif count == 1 or "devices" in uses:
+            yield count, {"devices": count}
+
+
+# ------------------------------------------------------------------------------------------------ remedies
+Remedy = tuple[str, dict[str, Any], str]
+
+
+def _training(case: Case) -> Iterator[Remedy]:
     plan = case.plan
-    out: list[Remedy] = []
-    if plan.training:
-        if plan.gradient_checkpointing == "none":
-            out.append(("full checkpointing", {"gradient_checkpointing": "full"}, "about a third more compute"))
-        if plan.optimizer in ("adamw", "adamw-fused", "adamw-loop"):
-            out.append(("8-bit AdamW", {"optimizer": "adamw-8bit"}, "states in 8 bits; quality is usually unchanged"))
-        if plan.method == "full":
-            out.append(
-                ("LoRA", {"method": "lora", "precision": "pure-16bit"}, "only adapters learn; less capacity to change")
-            )
-        if plan.method == "lora":
-            out.append(("QLoRA", {"method": "qlora"}, "4-bit base weights; slower steps"))
-        if plan.batch_size > 1:
-            out.append(("half the micro-batch", {"batch_size": plan.batch_size // 2}, "twice the accumulation steps"))
-    elif (own := runtime(plan.runtime, plan.task).remedies) is not None:
-        out += own(case)
-    else:
-        if plan.quantization == "none":
-            out.append(("INT4 weights", {"quantization": "awq-int4-g128"}, "some loss of quality"))
-            out.append(("FP8 weights", {"quantization": "fp8"}, "small risk to quality"))
-        if plan.kv_cache_dtype is None:
-            out.append(("FP8 cache", {"kv_cache_dtype": "fp8"}, "small risk to quality on long contexts"))
-    if plan.tokens > 1024:
-        out.append(("half the sequence", _tokens(plan.tokens // 2), "half the context"))
-    return out
+    if plan.gradient_checkpointing == "none":
+        yield "full checkpointing", {"gradient_checkpointing": "full"}, "about a third more compute"
+    if plan.optimizer in ("adamw", "adamw-fused", "adamw-loop"):
+        yield "8-bit AdamW", {"optimizer": "adamw-8bit"}, "states in 8 bits; quality is usually unchanged"
+    if plan.method == "full":
+        yield "LoRA", {"method": "lora", "precision": "pure-16bit"}, "only adapters learn; less capacity to change"
+    if plan.method == "lora":
+        yield "QLoRA", {"method": "qlora"}, "4-bit base weights; slower steps"
+    if plan.batch_size > 1:
+        yield "half the micro-batch", {"batch_size": plan.batch_size // 2}, "twice the accumulation steps"
+
+
+def _inference(case: Case) -> Iterator[Remedy]:
+    plan = case.plan
+    uses = runtime(plan.runtime, plan.task).uses
+    if plan.quantization == "none" and "quantization" in uses:
+        yield "INT4 weights", {"quantization": "awq-int4-g128"}, "some loss of quality"
+        yield "FP8 weights", {"quantization": "fp8"}, "small risk to quality"
+    if plan.kv_cache_dtype is None and "kv_cache_dtype" in uses:
+        yield "FP8 cache", {"kv_cache_dtype": "fp8"}, "small risk to quality on long contexts"
+    if "max_num_seqs" in uses:
+        yield "fewer sequences at once", {"max_num_seqs": 64}, "lower throughput under load"
+    if plan.batch_size > 1:
+        yield "half the batch", {"batch_size": plan.batch_size // 2}, "half the sequences at once"
+
+
+def _candidates(case: Case) -> Iterator[Remedy]:
+    yield from _training(case) if case.plan.training else _inference(case)
+    if "tensor_parallel" in runtime(case.plan.runtime, case.plan.task).uses:
+        degree = 2 * case.plan.tensor_parallel
+        devices = 2 * (case.plan.devices or 1)
+        yield f"tensor parallel {degree}", {"tensor_parallel": degree, "devices": devices}, "twice the devices"
+    if case.plan.tokens > 1024:
+        yield "half the sequence", _tokens(case.plan.tokens // 2), "half the context"
 
 
 def remedies(found: Estimate) -> list[dict[str, Any]]:
-    """At most three changes, ordered by the memory they save, each with its cost in words."""
-    case, before = found.case, found.main.device
+    """At most three changes, ordered by the memory they free, each with its cost in words."""
+    case, before = found.case, headroom(found)
     out: list[dict[str, Any]] = []
     for label, changes, cost in _candidates(case):
-        try:
-            after = estimate(replace(case, plan=case.plan.edited(**changes))).main.device
-        except RequestError:
+        after = _room(case, **changes)
+        if after is None or before is None or after <= before:
             continue
-        if after < before:
-            saved = before - after
-            out.append(
-                {
-                    "label": label,
-                    "changes": changes,
-                    "saves_bytes": saved,
-                    "cost": cost,
-                    "text": f"{label}: −{format_bytes(saved)}; {cost}",
-                }
-            )
+        saved = after - before
+        fits = "fits then" if after >= 0 else "still short"
+        out.append(
+            {
+                "label": label,
+                "changes": changes,
+                "saves_bytes": saved,
+                "cost": cost,
+                "text": f"{label}: −{format_bytes(saved)}; {cost}; {fits}",
+            }
+        )
     return sorted(out, key=lambda r: r["saves_bytes"], reverse=True)[:MOST_REMEDIES]

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gauge.units import MIB
+from gauge.units import GIB, MIB
+
+PHONE_SHARE = (1, 2)  # "roughly half to two thirds of RAM": the part that is certain
+WINDOWS_SHARE = (3, 4)  # unified memory given to an integrated GPU at most
+SYSTEM_SHARE = (1, 4)  # an operating system takes 1 to 4 GB; a quarter of a small machine
+SYSTEM_LEAST, SYSTEM_MOST = GIB // 2, 4 * GIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One accelerator, computer or phone: `reported` is the driver's total in bytes, `usable` what a process gets."""
+    """One accelerator, computer or phone: `reported` is the driver's total in bytes, `usable` what a process gets.
+
+    Where no driver's figure is known (`reads_driver` false) `reported` is the size on the box. `usable_note` is what the
+    source says, `usable_why` how `usable` follows from it.
+    """
 
     id: str
     title: str
@@ -19,6 +28,8 @@ class Device:
     reported: int
     usable: int
     usable_note: str = ""
+    usable_why: str = ""
+    reads_driver: bool = True
     bandwidth: float | None = None
     source: str = ""
 
@@ -56,6 +67,28 @@ class Cluster:
         if self.device is not None:
             return self.device.title
         return "this memory" if self.memory is not None else ""
+
+
+def usable_of(kind: str, reported: int, limit_mib: int | None, note: str) -> tuple[int, str]:
+    """Bytes that a process gets of what a device reports, and a sentence where that is less.
+
+    A unified memory is shared with the system: Apple's GPU has a limit of its own, other integrated GPUs at most three
+    quarters, phones about half, computers all but what the operating system takes.
+    """
+    if limit_mib is not None:
+        return limit_mib * MIB, "the GPU's default share of the unified memory"
+    if kind == "mobile":
+        return _part(reported, PHONE_SHARE), "half of the memory: what an app in the foreground can count on"
+    if "75 %" in note:
+        return _part(reported, WINDOWS_SHARE), "three quarters: the most that Windows gives the GPU"
+    if kind == "cpu" or "unified memory" in note:
+        system = min(max(_part(reported, SYSTEM_SHARE), SYSTEM_LEAST), SYSTEM_MOST)
+        return max(reported - system, 0), "less what the operating system takes, 4 GB on larger machines"
+    return reported, ""
+
+
+def _part(whole: int, share: tuple[int, int]) -> int:
+    return whole * share[0] // share[1]
 
 
 def mebibytes(amount: float) -> int:
