@@ -106,6 +106,25 @@ def test_compute_buffer_by_build(version: str, attention: str, llama: float, gem
 
 
 @pytest.mark.parametrize(
+    ("model", "asked", "printed"),
+    [
+        (LLAMA, {"sequence_length": 4096, "attention": "flash"}, 120.01),
+        (LLAMA, {"sequence_length": 8192, "attention": "eager"}, 572.01),
+        (LLAMA, {"sequence_length": 4096, "attention": "flash", "logits": "all"}, 266.50),
+        ("Qwen/Qwen3-4B", {"sequence_length": 8192, "attention": "eager"}, 563.01),
+        ("Qwen/Qwen3-30B-A3B", {"sequence_length": 8192, "attention": "eager"}, 558.01),
+        ("CohereLabs/c4ai-command-r-v01", {"sequence_length": 16384, "attention": "flash"}, 212.01),
+        ("CohereLabs/c4ai-command-r-v01", {"sequence_length": 8192, "attention": "eager"}, 1152.01),
+        ("tiiuae/falcon-40b", {"sequence_length": 16384, "attention": "flash"}, 144.01),
+    ],
+)
+def test_compute_buffer_of_release_0_5(model: str, asked: dict[str, Any], printed: float) -> None:
+    """One slot, files of true shapes without weights, loaded in its sizes-only mode on a CPU."""
+    found = ask(model, **asked, parallel_slots=1, devices=0, runtime_version="v0.5.0")
+    assert compute(found) == pytest.approx(printed, rel=0.01)
+
+
+@pytest.mark.parametrize(
     ("asked", "printed"),
     [
         ({"sequence_length": 4096, "attention": "flash"}, 128.02),
@@ -204,7 +223,7 @@ def test_versions_are_builds_months_years_or_a_fork() -> None:
     assert policy_of("b5353") == Policy(latent=True)
     assert policy_of("2025-03") == Policy()
     assert policy_of("b9294").few_outputs is False and policy_of("b9538").few_outputs is True
-    assert policy_of("") == policy_of("v0.5.0") == policy_of("b11549")
+    assert policy_of("") == policy_of("b11549") and policy_of("v0.5.0") == policy_of("b11063")
     assert policy_of("ik_llama.cpp 2025").windowed is False and policy_of("2026-05 build").slots == 4
 
 

@@ -34,9 +34,9 @@ SMALL_INPUTS = 10  # numbers a token: ids, positions, sequence and output indice
 GPU_FEED_EXTRA = 3  # Qwen3.x 27B with few outputs: 132 MiB at 512 tokens, CUDA, 2026
 GPU_ATTENTION_EXTRA = 4  # Llama 3 70B and Phi-3-mini without flash attention, CUDA, 2024 and 2025
 GPU_LOGITS_EXTRA = 2  # Qwen3 32B and 235B, CUDA, 2025
+UNFUSED_FEED_EXTRA = 5  # gemma-3-1b without flash attention, b9538 to b11549
 PIPELINE_COPIES = 4
 RESIDUAL = "residual-wide buffers"
-RELATIVE_EXTRA = 8  # residual-wide buffers of T5's decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Graph:
         if self.backend == "gpu":
             return GPU_FEED_EXTRA
         policy = self.context.policy
-        extra = policy.feed_extra if self.context.flash else max(policy.feed_extra, policy.attention_extra)
+        extra = policy.feed_extra if self.context.flash else max(policy.feed_extra, UNFUSED_FEED_EXTRA)
         return extra + self._kept_beside(block)
 
     def _kept_beside(self, block: Stage) -> int:
@@ -154,12 +154,12 @@ class Graph:
 
         A rotated cache reorders the graph so that it does not.
         """
+        if self.quantized and self.context.policy.rotates:
+            return 0
         gated = any(isinstance(layer, MLP) and layer.gated for layer in block.layers)
         scaled = self.model.family == "granitemoehybrid"
-        beside = _shares_norm(block) and not gated
-        if self.quantized and self.context.policy.rotates:
-            return 0 if beside or scaled else -1 if _shares_norm(block) else 0
-        return 1 if beside or scaled else 0
+        newest = self.context.policy.query_copies == "by width"
+        return int(scaled or (newest and _shares_norm(block) and not gated))
 
     def feed_forward(self, block: Stage) -> Iterator[Phase]:
         """Gate, up and product of a gated MLP; one width of a plain one; the chosen experts' rows."""
@@ -218,7 +218,8 @@ class Graph:
             if spread[2]:
                 parts.append(self._heads("keys and values", layer.kv_heads, layer.head, spread[2], Dim.KV_HEADS))
             return Phase("attention", tuple(parts))
-        beside = int(_shares_norm(block) and not layer.fused)
+        newest = self.context.policy.query_copies == "by width"
+        beside = int(_shares_norm(block) and not layer.fused and (newest or self.backend == "gpu"))
         if self.backend == "gpu":
             projected = self._heads("keys and values", layer.kv_heads, layer.head, 2, Dim.KV_HEADS)
             return Phase("attention", (self._scores(layer.heads), projected, self.residual(GPU_ATTENTION_EXTRA + beside)))
@@ -232,8 +233,10 @@ class Graph:
     def _query_copies(self, layer: Attention, queries: int) -> int:
         """Copies of the queries that an unfused attention makes beside its scores."""
         policy = self.context.policy
+        if policy.query_copies != "by width":
+            return 2 if policy.query_copies == "twice" else 0
         rotated_cache = policy.rotates and self.formats.key.values > 1
-        if not policy.query_copies or layer.fused or not layer.rotary or rotated_cache:
+        if layer.fused or not layer.rotary or rotated_cache:
             return 0
         if queries > self.model.hidden:
             return 2 + bool(layer.gate)
@@ -247,12 +250,24 @@ class Graph:
         return tensor(name, FLOAT32, *shape).times(Dim.COPIES, copies)
 
     def _biased(self, layer: Attention) -> Phase:
-        """Position bias, scores and their sum, the bucket of each pair; values turned, where they lie as for flash."""
-        buckets = self.wide("position buckets", Dim.CELLS, self.cells, 1, INT32)
-        parts = [self._scores(layer.heads).times(Dim.COPIES, 3), buckets, self.residual(RELATIVE_EXTRA)]
-        if self.context.flash and not self.quantized:
-            heads = (Dim.KV_HEADS, layer.kv_heads), (Dim.HEAD, layer.values_head)
-            parts.append(tensor("values, transposed", FLOAT16, (Dim.CELLS, self.cells), *heads))
+        """Position bias, scores and their sum; the bucket of each pair; the encoder's output and its mask.
+
+        The graph is reserved for an encoder's output as long as the model was trained for. Where values lie as for
+        flash attention they are turned first, and a rotated cache keeps the rotated queries.
+        """
+        cached = (Dim.KV_HEADS, layer.kv_heads), (Dim.HEAD, layer.values_head)
+        encoded = self.model.max_length
+        parts = [
+            self._scores(layer.heads).times(Dim.COPIES, 3),
+            self.wide("position buckets", Dim.CELLS, self.cells, 1, INT32),
+            self.residual(5 if self.context.flash else 6),
+            tensor("encoder output", FLOAT32, (Dim.SOURCE_TOKENS, encoded), (Dim.HIDDEN, self.model.hidden)),
+            self.wide("encoder mask", Dim.SOURCE_TOKENS, encoded, 1, FLOAT16 if self.context.flash else FLOAT32),
+        ]
+        if self.context.flash:
+            parts.append(tensor("values, transposed", self.formats.value, (Dim.CELLS, self.cells), *cached))
+        if self.quantized and self.context.policy.rotates:
+            parts.append(self._heads("rotated queries", layer.heads, layer.head, 1))
         return Phase("attention", tuple(parts))
 
     def _latent(self, layer: LatentAttention) -> Phase:
@@ -285,7 +300,7 @@ class Graph:
         """(outputs, vocabulary) and some residual widths."""
         policy = self.context.policy
         extra = GPU_LOGITS_EXTRA if self.backend == "gpu" else policy.logits_extra
-        if self.backend == "cpu" and not policy.masked_logits and _sandwiched(self.model):
+        if self.backend == "cpu" and not policy.few_outputs and _sandwiched(self.model):
             extra -= 1
         logits = tensor("logits", FLOAT32, (Dim.TOKENS, self.context.outputs), (Dim.VOCAB, self.model.vocab))
         return Phase("logits", (logits, self.residual(extra)), masked=policy.masked_logits and self.backend == "cpu")

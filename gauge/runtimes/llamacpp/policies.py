@@ -1,7 +1,8 @@
 """What llama.cpp did at which time: one table of changes, each with the first build and month that had it.
 
-A version is a build (`b9538`), a month (`2025-05`), a year or a fork's name with one of them; without any of these the
-newest policies hold. Where a change lies between two known builds, the later one is taken.
+A version is a build (`b9538`), a release (`v0.5.0`), a month (`2025-05`), a year or a fork's name with one of
+them; without any of these the newest policies hold. Where a change lies between two known builds, the later one is
+taken.
 Source: start-up logs of builds b5353, b8672, b9294, b9538, b9873, b11063 and b11549, and published logs by date.
 """
 
@@ -9,10 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 UNLIMITED = 10**9
+LIBRARY_0_5 = 11063  # the library's release 0.5.0 allocates as this build does
 Month = tuple[int, int]
+Copies = Literal["never", "twice", "by width"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +28,9 @@ class Policy:
     `output_first`: the output head counts as the first offloaded layer, not the last.
     `few_outputs`: the server reserves logits for the outputs it needs, not for the whole micro-batch.
     `feed_extra`, `attention_extra`, `logits_extra`: residual-wide buffers beside the large ones of that phase.
-    `indices`: 64-bit indices by which values are written to an unfused cache. `query_copies`: queries are copied
-    before unfused attention. `rotates`: keys and values are rotated on their way into a quantized cache.
+    `indices`: 64-bit indices by which values are written to an unfused cache.
+    `query_copies`: how often queries are copied before unfused attention: never, twice, or by how wide they are.
+    `rotates`: keys and values are rotated on their way into a quantized cache.
     `masked_logits`: the mask still lives when logits are computed. `rewritten`: the quantizer's rule of 2026.
     """
 
@@ -42,7 +46,7 @@ class Policy:
     attention_extra: int = 4
     logits_extra: int = 2
     indices: bool = False
-    query_copies: bool = False
+    query_copies: Copies = "never"
     rotates: bool = False
     masked_logits: bool = False
     rewritten: bool = False
@@ -65,7 +69,7 @@ CHANGES = (
         5900,
         (2025, 8),
         "caches are written by row index; each slot may have its own",
-        {"own_streams": True, "indices": True, "attention_extra": 5, "logits_extra": 3},
+        {"own_streams": True, "indices": True, "attention_extra": 3, "query_copies": "twice", "logits_extra": 3},
     ),
     Change(6325, (2025, 9), "flash attention wherever it is supported", {"flash": True}),
     Change(6920, (2025, 11), "the server takes four slots over one cache", {"slots": 4}),
@@ -73,12 +77,12 @@ CHANGES = (
     Change(7830, (2026, 2), "no values beside cached latents", {"latent_values": False}),
     Change(8300, (2026, 3), "the quantizer is rewritten", {"rewritten": True}),
     Change(8672, (2026, 4), "quantized caches are rotated", {"rotates": True}),
-    Change(9538, (2026, 6), "the server reserves few outputs", {"few_outputs": True}),
+    Change(9538, (2026, 6), "the server reserves few outputs", {"few_outputs": True, "logits_extra": 2}),
     Change(
         11549,
         (2026, 10),
         "buffers of the graph grow by a residual width",
-        {"feed_extra": 5, "logits_extra": 5, "query_copies": True, "masked_logits": True},
+        {"feed_extra": 5, "attention_extra": 5, "logits_extra": 5, "query_copies": "by width", "masked_logits": True},
     ),
 )
 # The ik_llama.cpp fork of 2025: latents without values, windowed layers at full length, flash attention on request.
@@ -108,6 +112,8 @@ def _when(version: str) -> tuple[int | None, Month]:
     found = re.search(r"\bb(\d{3,6})\b", version)
     if found:
         return int(found[1]), (0, 0)
+    if re.search(r"\bv0\.[1-5]\b", version):
+        return LIBRARY_0_5, (0, 0)
     found = re.search(r"\b(20\d\d)(?:-(\d\d))?", version)
     if found is None:
         return UNLIMITED, (0, 0)
