@@ -57,8 +57,10 @@ class MLP:
         yield from self.up.weights()
         yield from self.down.weights()
         if self.activation_numbers:
-            numbers = dims((Dim.COPIES, self.activation_numbers))
-            yield Tensor("act_fn.alpha", numbers, BFLOAT16, role="mlp_activation")
+            yield self._numbers()
+
+    def _numbers(self) -> Tensor:
+        return Tensor("act_fn.alpha", dims((Dim.COPIES, self.activation_numbers)), BFLOAT16, role="mlp_activation")
 
     def forward(self, tape: Tape, x: Value) -> Value:
         """Through the nonlinearity and back to the residual width."""
@@ -69,6 +71,10 @@ class MLP:
         return tape.dropout(out, self.dropout)
 
     def _inner(self, tape: Tape, x: Value) -> Value:
+        if self.activation_numbers:
+            wide, numbers = self.up(tape, x), (tape.weight(self._numbers()),)
+            saves = (wide.storage,)
+            return tape.op(self.activation, (wide,), wide.dims, wide.format, label="activated", saves=saves, weights=numbers)
         if not self.gated:
             return kernels.activation(tape, self.activation, self.up(tape, x))
         if self.fused:

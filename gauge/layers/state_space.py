@@ -104,6 +104,9 @@ class Mamba1:
         yield vector("A_log", "ssm_a", (Dim.INNER, self.inner), (Dim.STATE, self.state_size))
         yield vector("D", "ssm_d", (Dim.INNER, self.inner))
         yield from self.out.weights()
+        yield from self._inner_norms()
+
+    def _inner_norms(self) -> Iterator[Tensor]:
         if self.inner_norms == "weighted":
             yield from Norm("dt_layernorm", self.rank, over=Dim.RANK).weights()
             yield from Norm("b_layernorm", self.state_size, over=Dim.STATE).weights()
@@ -128,6 +131,7 @@ class Mamba1:
         kept = tape.allocate("states at chunk ends", states, FLOAT32)
         own = [t for owner in (self.conv, self.selection, self.step) for t in owner.weights()]
         own += [t for t in self.weights() if t.role in ("ssm_a", "ssm_d")]
+        own += list(self._inner_norms())
         scanned = tape.op(
             "mamba_inner",
             (both,),

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from gauge.errors import RequestError
+from gauge.memory.segments import Lengths, Tracer
 from gauge.memory.state import is_recurrent
 from gauge.readers.huggingface import adapter_of, read
 from gauge.sequence import Sequence
+from gauge.tape import How
 
 GIB = 1 << 30
 ENTRIES = [json.loads(line) for line in files("gauge.data").joinpath("models.jsonl").read_text().splitlines()]
@@ -135,3 +137,44 @@ def test_wrong_configs_are_refused_or_read(kind: str) -> None:
             assert read(config).parameters >= 0
         except RequestError as error:
             assert error.field.startswith("config")
+
+
+# ---------------------------------------------------------------- every family's pass
+READING = sorted(k for k, config in SAMPLES.items() if read(config).vocab and k != "diffusion_pipeline")
+
+
+def kept_for_backward(config: dict[str, Any], tokens: int, how: How) -> int:
+    """Bytes that all segments of a training pass keep."""
+    run = Tracer(read(config), how, Lengths(2, tokens, tokens)).run(loss=True)
+    return sum(segment.trace.saved_bytes for segment in run.segments)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("kind", READING)
+def test_longer_sequences_keep_more(kind: str, attention: str) -> None:
+    how = How(attention=attention)
+    short, long = (kept_for_backward(SAMPLES[kind], tokens, how) for tokens in (64, 128))
+    assert 0 < short < long
+
+
+@pytest.mark.parametrize("kind", READING)
+def test_fused_kernels_keep_no_more_than_composed_ones(kind: str) -> None:
+    composed, fused = (kept_for_backward(SAMPLES[kind], 64, How(kernels=k)) for k in ("eager", "fused"))
+    assert fused <= composed
+
+
+@pytest.mark.parametrize("kind", READING)
+def test_frozen_weights_need_no_gradients(kind: str) -> None:
+    run = Tracer(read(SAMPLES[kind]), How(frozen=True), Lengths(1, 32, 32)).run(loss=True)
+    assert not any(segment.trace.weight_gradients for segment in run.segments)
+
+
+@pytest.mark.parametrize("kind", [k for k in READING if k not in ("clip", "siglip", "mllama")])
+def test_every_weight_of_a_language_model_is_used_in_its_pass(kind: str) -> None:
+    model = read(SAMPLES[kind])
+    run = Tracer(model, How(), Lengths(1, 32, 32)).run(loss=True)
+    used = {w.name for segment in run.segments for w in segment.trace.weight_gradients}
+    blocks = {t.name for part in model.parts if not part.optional for block, _ in part.runs() for t in block.weights()}
+    unused = blocks - used - {"relative_attention_bias.weight", "sinks"}
+    idle = ("router", "expert", "indexer", "compressor", "e_score", "kv_norm", "shared_expert", "spare")
+    assert not {name for name in unused if not any(word in name for word in idle)}
