@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from gauge.case import Case, check_divides
+from gauge.case import Case, check_divides, Remedy
 from gauge.errors import RequestError
 from gauge.estimation import Estimate, estimate
 from gauge.layers.attention import Attention
@@ -191,9 +191,6 @@ def spreads(case: Case) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 # ------------------------------------------------------------------------------------------------ remedies
-Remedy = tuple[str, dict[str, Any], str]
-
-
 def _training(case: Case) -> Iterator[Remedy]:
     plan = case.plan
     if plan.gradient_checkpointing == "none":
@@ -209,6 +206,10 @@ def _training(case: Case) -> Iterator[Remedy]:
 
 
 def _inference(case: Case) -> Iterator[Remedy]:
+    own = runtime(case.plan.runtime, case.plan.task).remedies
+    if own is not None:
+        yield from own(case)
+        return
     plan = case.plan
     uses = runtime(plan.runtime, plan.task).uses
     if plan.quantization == "none" and "quantization" in uses:
