@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from gauge.case import Case, check_divides, Remedy
+from gauge.case import Case, Remedy, check_divides
 from gauge.errors import RequestError
 from gauge.estimation import Estimate, estimate
 from gauge.layers.attention import Attention
