@@ -132,6 +132,44 @@ class Block:
             return x if total is None else tape.add(total, x, label="residual stream")
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A block run once more with the weights of an earlier place (ALBERT): it owns none."""
+
+    block: Block
+
+    @property
+    def kind(self) -> str:
+        """What it is called in a timeline."""
+        return self.block.kind
+
+    @property
+    def steps(self) -> tuple[Residual, ...]:
+        """No weights of its own to count."""
+        return ()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that it runs."""
+        return self.block.layers
+
+    def weights(self) -> Iterator[Tensor]:
+        """None."""
+        return iter(())
+
+    def state(self, sequence: Sequence) -> Iterator[Tensor]:
+        """What its layers keep between steps."""
+        return self.block.state(sequence)
+
+    def buffers(self) -> Iterator[Tensor]:
+        """None of its own."""
+        return iter(())
+
+    def forward(self, tape: Tape, x: Value, source: Value | None = None) -> Value:
+        """The block's pass."""
+        return self.block.forward(tape, x, source)
+
+
 def _inside(layer: Layer) -> Iterator[Layer]:
     inner: tuple[Layer, ...] = getattr(layer, "inner_layers", ())
     if not inner:

@@ -37,9 +37,7 @@ class Embedding:
 
     def weights(self) -> Iterator[Tensor]:
         """(rows, hidden)."""
-        yield Tensor(
-            f"{self.name}.weight", dims((self.rows_dim, self.rows), (Dim.HIDDEN, self.size)), BFLOAT16, role=self.role
-        )
+        yield Tensor(f"{self.name}.weight", dims((self.rows_dim, self.rows), (Dim.HIDDEN, self.size)), BFLOAT16, role=self.role)
 
     def __call__(self, tape: Tape, tokens: Dims) -> Value:
         """One vector for each position of `tokens`; only the token ids are kept, and they are inputs."""
@@ -52,8 +50,9 @@ class Embedding:
 class Embeddings:
     """The sum of token, position and type vectors, then norm, projection and dropout, as far as a family has them.
 
-    `shared`: the tables belong to an earlier part and are only used here; `borrowed`: the first so many do. `scaled`: token vectors are multiplied by a
-    constant. `project` maps token vectors of another width to the residual stream's.
+    `shared`: the tables belong to an earlier part and are only used here; `borrowed`: the first so many do. `scaled`:
+    token vectors are multiplied by a constant. `project` maps vectors of another width to the residual stream's: the
+    `tokens` (OPT), the `sum` of all tables (DeBERTa) or what comes out at the `end` (ELECTRA).
     """
 
     tables: tuple[Embedding, ...]
@@ -63,6 +62,7 @@ class Embeddings:
     borrowed: int = 0
     scaled: bool = False
     project: Linear | None = None
+    project_at: str = "tokens"
 
     def weights(self) -> Iterator[Tensor]:
         """All tables that are its own, and the norm."""
@@ -75,13 +75,17 @@ class Embeddings:
 
     def forward(self, tape: Tape, tokens: Dims) -> Value:
         """The residual stream that the first block reads."""
-        x = self.tables[0](tape, tokens)
-        if self.project:
-            x = self.project(tape, x, "projected embeddings")
+        x = self._projected(tape, self.tables[0](tape, tokens), "tokens")
         if self.scaled:
             x = tape.op("mul", (x,), x.dims, x.format, label="scaled embeddings")
         for table in self.tables[1:]:
             x = tape.add(x, table(tape, tokens), label="embeddings")
+        x = self._projected(tape, x, "sum")
         if self.norm:
             x = self.norm(tape, x)
-        return tape.dropout(x, self.dropout, label="embeddings, dropped out")
+        return self._projected(tape, tape.dropout(x, self.dropout, label="embeddings, dropped out"), "end")
+
+    def _projected(self, tape: Tape, x: Value, where: str) -> Value:
+        if self.project is None or self.project_at != where:
+            return x
+        return self.project(tape, x, "projected embeddings")

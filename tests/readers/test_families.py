@@ -178,3 +178,62 @@ def test_every_weight_of_a_language_model_is_used_in_its_pass(kind: str) -> None
     unused = blocks - used - {"relative_attention_bias.weight", "sinks"}
     idle = ("router", "expert", "indexer", "compressor", "e_score", "kv_norm", "shared_expert", "spare")
     assert not {name for name in unused if not any(word in name for word in idle)}
+
+
+# ---------------------------------------------------------------- families that the catalogue has no model of
+BERT_BASE = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+}
+SEQ2SEQ = {f"{side}_{key}": n for side in ("encoder", "decoder") for key, n in (("attention_heads", 16), ("ffn_dim", 4096))}
+SEQ2SEQ |= {"d_model": 1024, "encoder_layers": 12, "decoder_layers": 12, "max_position_embeddings": 1024}
+OTHERS: dict[str, tuple[dict[str, Any], int]] = {
+    "albert-base-v2": ({"model_type": "albert", "embedding_size": 128, "vocab_size": 30_000, **BERT_BASE}, 11_683_584),
+    "electra-base": ({"model_type": "electra", "vocab_size": 30_522, **BERT_BASE}, 108_891_648),
+    "mbart-large-50": ({"model_type": "mbart", "vocab_size": 250_054, **SEQ2SEQ}, 610_879_488),
+    "nllb-200-distilled-600M": ({"model_type": "m2m_100", "vocab_size": 256_206, **SEQ2SEQ}, 615_073_792),
+    "m2m100_418M": ({"model_type": "m2m_100", "vocab_size": 128_112, **SEQ2SEQ}, 483_905_536),
+    "Bamba-9B": (
+        {
+            "model_type": "bamba",
+            "hidden_size": 4096,
+            "intermediate_size": 14_336,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "vocab_size": 128_256,
+            "attn_layer_indices": [9, 18, 27],
+            "mamba_n_heads": 128,
+            "mamba_d_head": 64,
+            "mamba_d_state": 128,
+            "mamba_n_groups": 1,
+        },
+        9_780_235_392,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_published_totals_of_other_families(name: str) -> None:
+    config, total = OTHERS[name]
+    assert read(config).parameters == total
+
+
+def test_zamba_shares_one_transformer_but_caches_at_each_place() -> None:
+    config = {
+        "model_type": "zamba2",
+        "hidden_size": 256,
+        "num_hidden_layers": 4,
+        "vocab_size": 100,
+        "num_attention_heads": 4,
+        "n_mamba_heads": 8,
+        "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid"],
+    }
+    model = read(config)
+    shared = [n for t, n in model.weights() if t.name == "q_proj.weight"]
+    assert shared == [1]
+    assert kept(config, 128)[0] == 2 * 128 * 2 * 4 * 128 * 2

@@ -50,5 +50,10 @@ SAME = {
     "qwen3_omni_moe_text": "qwen3_moe",
     "helium": "llama",
     "cwm": "ministral",
+    "mbart": "bart",
+    "m2m_100": "bart",
+    "nllb": "bart",
+    "pegasus": "bart",
+    "umt5": "t5",
     "mt5": "t5",
 }

@@ -1,12 +1,16 @@
-"""BART: encoder and decoder with learned positions, norms behind the sums, biases everywhere.
+"""BART and its kin: encoder and decoder with biases everywhere.
 
-Source: transformers 5.23 models/bart/modeling_bart.py.
+BART has norms behind the sums, the others in front of the branches and behind each stack. mBART has a norm behind the
+embeddings too; M2M-100 and NLLB compute their positions; Pegasus keeps them as a fixed table.
+Source: transformers 5.23 models/bart, models/mbart, models/m2m_100, models/pegasus.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from gauge.layers.attention import Attention
-from gauge.layers.block import Block, Residual
+from gauge.layers.block import Block, Layer, Residual
 from gauge.layers.embedding import Embedding, Embeddings
 from gauge.layers.head import Head
 from gauge.layers.mlp import MLP
@@ -18,6 +22,26 @@ from gauge.readers.patterns import layer_count
 from gauge.tensor import Dim
 
 SPARE_POSITIONS = 2
+
+
+class Style(NamedTuple):
+    """What tells the families apart."""
+
+    before: bool
+    embedding_norm: bool
+    positions: int | None
+
+
+STYLES = {
+    "bart": Style(False, True, SPARE_POSITIONS),
+    "mbart": Style(True, True, SPARE_POSITIONS),
+    "m2m_100": Style(True, False, None),
+    "pegasus": Style(True, False, 0),
+}
+
+
+def _style(config: Config) -> Style:
+    return STYLES.get(config.text("model_type"), STYLES["bart"])
 
 
 def read(config: Config) -> Model:
@@ -39,21 +63,22 @@ def read(config: Config) -> Model:
 
 
 def _stack(config: Config, side: str, hidden: int, vocab: int, length: int) -> Part:
-    decodes = side == "decoder"
-    tables = (
-        Embedding("shared", vocab, hidden),
-        Embedding("embed_positions", length + SPARE_POSITIONS, hidden, "position_embedding", Dim.POSITIONS),
-    )
+    decodes, style = side == "decoder", _style(config)
+    tables = [Embedding("shared", vocab, hidden)]
+    if style.positions is not None:
+        rows = length + style.positions
+        tables.append(Embedding("embed_positions", rows, hidden, "position_embedding", Dim.POSITIONS))
     entry = Embeddings(
-        tables,
-        _norm("layernorm_embedding", hidden),
+        tuple(tables),
+        _norm("layernorm_embedding", hidden) if style.embedding_norm else None,
         config.number("dropout", default=0.1),
         scaled=config.flag("scale_embedding"),
         borrowed=1 if decodes else 0,
     )
     same = _block(config, side, hidden, decodes)
     layers = layer_count(config, f"{side}_layers")
-    return Part(side, (same,) * layers, entry, None, sequence="target" if decodes else "source")
+    final = _norm("layer_norm", hidden) if style.before else None
+    return Part(side, (same,) * layers, entry, final, sequence="target" if decodes else "source")
 
 
 def _block(config: Config, side: str, hidden: int, decodes: bool) -> Block:
@@ -73,10 +98,9 @@ def _block(config: Config, side: str, hidden: int, decodes: bool) -> Block:
         out_dropout=dropout,
         names=("q_proj", "k_proj", "v_proj", "out_proj"),
     )
-    steps = [Residual(own, after=_norm("self_attn_layer_norm", hidden))]
+    branches: list[tuple[Layer, str]] = [(own, "self_attn_layer_norm")]
     if decodes:
-        cross = own.edited(cross=hidden, causal=False)
-        steps.append(Residual(cross, after=_norm("encoder_attn_layer_norm", hidden)))
+        branches.append((own.edited(cross=hidden, causal=False), "encoder_attn_layer_norm"))
     feed = MLP(
         hidden=hidden,
         inner=config.integer(f"{side}_ffn_dim"),
@@ -87,7 +111,12 @@ def _block(config: Config, side: str, hidden: int, decodes: bool) -> Block:
         activation=config.text("activation_function", default="gelu"),
         names=("", "fc1", "fc2"),
     )
-    steps.append(Residual(feed, after=_norm("final_layer_norm", hidden)))
+    branches.append((feed, "final_layer_norm"))
+    before = _style(config).before
+    steps = (
+        Residual(body, pre=_norm(name, hidden)) if before else Residual(body, after=_norm(name, hidden))
+        for body, name in branches
+    )
     return Block(tuple(steps), kind=f"{side} block")
 
 

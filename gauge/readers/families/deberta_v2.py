@@ -60,7 +60,7 @@ def _embeddings(config: Config, hidden: int, vocab: int, positions: int) -> Embe
     if width != hidden:
         project = Linear("embed_proj", "embedding_projection", ((Dim.HIDDEN, hidden),), ((Dim.HIDDEN, width),))
     dropout = config.number("hidden_dropout_prob", default=0.1)
-    return Embeddings(tuple(tables), _norm("embeddings.LayerNorm", hidden), dropout, project=project)
+    return Embeddings(tuple(tables), _norm("embeddings.LayerNorm", hidden), dropout, project=project, project_at="sum")
 
 
 def _relative(config: Config, hidden: int, positions: int) -> tuple[RelativeEmbeddings, ...]:

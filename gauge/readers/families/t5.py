@@ -50,7 +50,9 @@ def read(config: Config) -> Model:
 
 
 def _stack(config: Config, layers: int, decoder: bool) -> tuple[Block, ...]:
-    """Only the first block of a stack owns the table of relative biases; all add the same bias."""
+    """Only the first block of a stack owns the table of relative biases; all add the same bias. In UMT5 each owns one."""
+    if config.text("model_type") == "umt5":
+        return (_block(config, decoder, True),) * layers
     first, rest = _block(config, decoder, True), _block(config, decoder, False)
     return (first, *(rest,) * (layers - 1))
 

@@ -1,0 +1,41 @@
+"""ELECTRA: BERT whose embeddings may be narrower than its layers.
+
+Source: transformers 5.23 models/electra/modeling_electra.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gauge.layers.embedding import Embeddings
+from gauge.layers.linear import Linear
+from gauge.layers.norm import Norm
+from gauge.model import Model
+from gauge.readers.config import Config
+from gauge.readers.families import bert
+from gauge.tensor import Dim
+
+
+def read(config: Config) -> Model:
+    """An encoder; the small heads of generator and discriminator are left out."""
+    bare = Config({**config.keys, "architectures": ["BertForTokenClassification"]}, config.path)
+    return narrowed(bert.read(bare), config, "embeddings_project").edited(family="electra")
+
+
+def narrowed(model: Model, config: Config, name: str) -> Model:
+    """The same encoder with embeddings of `embedding_size` and a map to the layers' width where they differ."""
+    hidden = config.integer("hidden_size")
+    width = config.integer("embedding_size", default=hidden)
+    part = model.parts[0]
+    entry = part.embeddings
+    if not isinstance(entry, Embeddings):
+        return model
+    project = Linear(name, "embedding_projection", ((Dim.HIDDEN, hidden),), ((Dim.HIDDEN, width),), True, False)
+    embeddings = replace(
+        entry,
+        tables=tuple(replace(table, size=width) for table in entry.tables),
+        norm=Norm("embeddings.LayerNorm", width, "layer", bias=True),
+        project=project if width != hidden or name != "embeddings_project" else None,
+        project_at="end",
+    )
+    return model.edited(parts=(replace(part, embeddings=embeddings),))
