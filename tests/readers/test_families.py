@@ -125,6 +125,8 @@ def wrong(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {k: v for k, v in config.items() if k != key}
             for value in (None, -1, 0, "many", [], {}, [[]], 10**12, 1.5, True, float("nan")):
                 yield {**config, key: value}
+            if isinstance(config[key], dict):
+                yield from ({**config, key: inner} for inner in wrong(config[key]))
 
 
 SAMPLES = {e["config"]["model_type"]: e["config"] for e in reversed(ENTRIES)}
