@@ -154,8 +154,7 @@ def rotary(tape: Tape, x: Value, table: tuple[Value, Value], label: str) -> Valu
         negated = tape.op("neg", (x,), _half(x.dims), x.format, label=f"{label}, second half negated")
         turned = tape.concat((negated, x), x.dims, f"{label}, halves swapped")
         right = tape.mul(turned, sin, label=f"{label} × sin")
-        out = tape.add(left, right, label=label)
-    return out
+        return tape.add(left, right, label=label)
 
 
 def _half(shape: Dims) -> Dims:

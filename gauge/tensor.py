@@ -173,10 +173,11 @@ def tensor(name: str, format: Format, *dims: tuple[Dim, int], trainable: bool = 
 def shard(whole: Tensor, rules: Rules, mesh: Mesh) -> Tensor:
     """What one device keeps of `whole`.
 
-    Rules apply in order; each axis splits a tensor at most once, sizes round up, and a dimension smaller than the
-    degree is replicated at one per device. A dimension without a rule is replicated whole.
+    Rules apply in order; each axis splits a tensor at most once (a part is not split again), sizes round up, and a
+    dimension smaller than the degree is replicated at one per device. A dimension without a rule is replicated whole.
     """
-    used: set[Axis] = set()
+    used = {axis for _, axis in rules if any(axis.value in e.note for e in whole.dims)}
+    done = set(used)
     dims = list(whole.dims)
     for dim, axis in rules:
         degree = mesh.get(axis, 1)
@@ -187,7 +188,7 @@ def shard(whole: Tensor, rules: Rules, mesh: Mesh) -> Tensor:
                 dims[index] = _split(e, degree, axis)
                 used.add(axis)
                 break
-    return replace(whole, dims=tuple(dims)) if used else whole
+    return replace(whole, dims=tuple(dims)) if used != done else whole
 
 
 def _split(e: Extent, degree: int, axis: Axis) -> Extent:

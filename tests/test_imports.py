@@ -14,6 +14,7 @@ ROOT = Path(gauge.__file__).parent
 ORDER = (
     "__init__",
     "units",
+    "versions",
     "errors",
     "formats",
     "tensor",
@@ -27,7 +28,6 @@ ORDER = (
     "optimizers",
     "quantization",
     "overheads",
-    "versions",
     "breakdown",
     "case",
     "memory",

@@ -16,8 +16,10 @@ Kind = Literal["rms", "rms_late", "rms_wide", "rms_unit_offset", "layer"]
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """`rms` (Llama), `rms_late` (T5: the input itself is scaled), `rms_wide` (OLMo 2: scaled in float32), `rms_unit_offset` (Gemma: 1 + weight in float32) or
-    `layer` (mean and deviation).
+    """One of five kinds of norm.
+
+    `rms` (Llama), `rms_late` (T5: the input itself is scaled), `rms_wide` (OLMo 2: scaled in float32),
+    `rms_unit_offset` (Gemma: 1 + weight in float32), `layer` (mean and deviation).
 
     `affine` and `bias` say whether it has a weight and a bias of `size` along `over`. `joint`: the mean runs over all
     `heads` together.
