@@ -34,9 +34,7 @@ class Config:
                 return name, value
         if default is _ABSENT:
             others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
-            raise RequestError(
-                f"{self.path}.{names[0]}", "the config has no such key", f"add {names[0]}{others} to the config"
-            )
+            raise RequestError(f"{self.path}.{names[0]}", "the config has no such key", f"add {names[0]}{others} to the config")
         return names[0], default
 
     def integer(self, *names: str, default: Any = _ABSENT, least: int = 1, most: int = LARGEST) -> Any:
@@ -53,8 +51,8 @@ class Config:
         return value
 
     def layers(self, *names: str, default: Any = _ABSENT) -> int:
-        """How many layers there are; absurd counts are refused."""
-        found: int = self.integer(*names, default=default, most=MOST_LAYERS)
+        """How many layers there are, by default `num_hidden_layers`; absurd counts are refused."""
+        found: int = self.integer(*(names or ("num_hidden_layers",)), default=default, most=MOST_LAYERS)
         return found
 
     def number(self, *names: str, default: Any = _ABSENT) -> float:
@@ -90,9 +88,7 @@ class Config:
         name, value = self._value(names, _ABSENT if default is None else default)
         if isinstance(value, list) and 0 < len(value) <= LONGEST_LIST and all(_whole(v) for v in value):
             return list(value)
-        raise RequestError(
-            f"{self.path}.{name}", f"{shown(value)} is no list of whole numbers", "give a list of whole numbers"
-        )
+        raise RequestError(f"{self.path}.{name}", f"{shown(value)} is no list of whole numbers", "give a list of whole numbers")
 
     def side(self, name: str, default: int) -> int:
         """Pixels on one side: a number, a list of two, or an object with `height`."""
@@ -114,7 +110,5 @@ class Config:
     def divides(self, whole: str, parts: str, total: int, count: int) -> int:
         """total ÷ count, where that must be whole."""
         if total % count:
-            raise RequestError(
-                f"{self.path}.{parts}", f"{count} does not divide {whole} {total}", f"choose a divisor of {total}"
-            )
+            raise RequestError(f"{self.path}.{parts}", f"{count} does not divide {whole} {total}", f"choose a divisor of {total}")
         return total // count

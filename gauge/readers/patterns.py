@@ -8,17 +8,6 @@ from gauge.errors import RequestError, shown
 from gauge.layers.block import Block
 from gauge.readers.config import Config
 
-MOST_LAYERS = 2_000
-
-
-def layer_count(config: Config, *names: str) -> int:
-    """How many layers there are; absurd counts are refused. Raises RequestError."""
-    names = names or ("num_hidden_layers",)
-    count: int = config.integer(*names)
-    if count > MOST_LAYERS:
-        raise RequestError(f"{config.path}.{names[0]}", f"{count:,} layers are too many", f"give at most {MOST_LAYERS:,}")
-    return count
-
 
 def layer_types(config: Config, layers: int, default: Callable[[int], str], *names: str) -> list[str]:
     """The kind of each layer as the config lists it, or by the family's rule. Raises RequestError."""

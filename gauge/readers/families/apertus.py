@@ -8,7 +8,6 @@ from __future__ import annotations
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 XIELU_NUMBERS = 2
 
@@ -26,4 +25,4 @@ def read(config: Config) -> Model:
     )
     names = ("attention_layernorm", "feedforward_layernorm")
     same = llama.block(config, llama.attention(config, norms="head"), feed, names=names)
-    return llama.decoder(config, (same,) * layer_count(config))
+    return llama.decoder(config, (same,) * config.layers())

@@ -8,7 +8,6 @@ from __future__ import annotations
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -19,4 +18,4 @@ def read(config: Config) -> Model:
         activation=config.text("hidden_act", default="relu2"),
         names=("", "up_proj", "down_proj"),
     )
-    return llama.decoder(config, (llama.block(config, llama.attention(config), feed),) * layer_count(config))
+    return llama.decoder(config, (llama.block(config, llama.attention(config), feed),) * config.layers())

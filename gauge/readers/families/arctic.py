@@ -11,13 +11,13 @@ from gauge.layers.together import Branch, Together
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, mixtral
-from gauge.readers.patterns import blocks, layer_count
+from gauge.readers.patterns import blocks
 
 
 def read(config: Config) -> Model:
     """An Arctic decoder from its config."""
     step = config.integer("moe_layer_frequency", default=2)
-    kinds = [(i + 1) % step == 0 for i in range(layer_count(config))]
+    kinds = [(i + 1) % step == 0 for i in range(config.layers())]
     return llama.decoder(config, blocks(kinds, lambda sparse: _block(config, sparse)))
 
 

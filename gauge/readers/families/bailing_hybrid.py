@@ -10,13 +10,13 @@ from gauge.layers.linear_attention import KimiDelta
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import deepseek_v3, llama
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """A Ling 3.0 decoder from its config."""
     group = config.integer("layer_group_size", default=6)
-    kinds = layer_types(config, layer_count(config), lambda i: "linear_attention" if (i + 1) % group else "full_attention")
+    kinds = layer_types(config, config.layers(), lambda i: "linear_attention" if (i + 1) % group else "full_attention")
     sparse = deepseek_v3.is_sparse(config)
     latent = deepseek_v3.attention(config, query_rank=None, gate="head")
     routed = deepseek_v3.experts(config, scores="sigmoid", normalised=True)

@@ -10,13 +10,13 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import granitemoehybrid, llama
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """A Bamba decoder from its config."""
     attends = set(map(str, config.listed("attn_layer_indices")))
-    kinds = layer_types(config, layer_count(config), lambda i: "full_attention" if str(i) in attends else "mamba")
+    kinds = layer_types(config, config.layers(), lambda i: "full_attention" if str(i) in attends else "mamba")
     size = llama.head_size(config)
     part = llama.rotated(config, size)
 

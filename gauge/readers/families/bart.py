@@ -18,7 +18,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model, Part
 from gauge.readers.config import Config
 from gauge.readers.families.llama import has_head
-from gauge.readers.patterns import layer_count
 from gauge.tensor import Dim
 
 SPARE_POSITIONS = 2
@@ -76,7 +75,7 @@ def _stack(config: Config, side: str, hidden: int, vocab: int, length: int) -> P
         borrowed=1 if decodes else 0,
     )
     same = _block(config, side, hidden, decodes)
-    layers = layer_count(config, f"{side}_layers")
+    layers = config.layers(f"{side}_layers")
     final = _norm("layer_norm", hidden) if style.before else None
     return Part(side, (same,) * layers, entry, final, sequence="target" if decodes else "source")
 

@@ -13,7 +13,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families.legacy import decoder
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -52,7 +51,7 @@ def read(config: Config) -> Model:
     )
     vocab = config.integer("vocab_size")
     entry = Embeddings((Embedding("word_embeddings", vocab, hidden),), _norm("word_embeddings_layernorm", hidden))
-    layers = layer_count(config, "n_layer", "num_hidden_layers")
+    layers = config.layers("n_layer", "num_hidden_layers")
     length = config.integer("seq_length", default=2048)
     return decoder(config, hidden, (same,) * layers, entry, _norm("ln_f", hidden), length)
 

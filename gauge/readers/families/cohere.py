@@ -10,12 +10,12 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import blocks, layer_count
+from gauge.readers.patterns import blocks
 
 
 def read(config: Config) -> Model:
     """A Command R decoder from its config."""
-    return parallel(config, [None] * layer_count(config))
+    return parallel(config, [None] * config.layers())
 
 
 def parallel(config: Config, windows: list[int | None]) -> Model:

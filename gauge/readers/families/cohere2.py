@@ -8,12 +8,12 @@ from __future__ import annotations
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import cohere
-from gauge.readers.patterns import layer_count, layer_types
+from gauge.readers.patterns import layer_types
 
 
 def read(config: Config) -> Model:
     """A Command R7B decoder from its config."""
     every = config.integer("sliding_window_pattern", "_sliding_window_pattern", default=4)
     window = config.integer("sliding_window", default=4096)
-    kinds = layer_types(config, layer_count(config), lambda i: "sliding_attention" if (i + 1) % every else "full_attention")
+    kinds = layer_types(config, config.layers(), lambda i: "sliding_attention" if (i + 1) % every else "full_attention")
     return cohere.parallel(config, [window if kind == "sliding_attention" else None for kind in kinds])

@@ -14,7 +14,6 @@ from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import mixtral
 from gauge.readers.families.legacy import decoder
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -40,6 +39,6 @@ def read(config: Config) -> Model:
     )
     same = Block((Residual(mixer, pre=Norm("norm_1", hidden, "layer")), Residual(routed, pre=Norm("norm_2", hidden, "layer"))))
     entry = Embeddings((Embedding("wte", config.integer("vocab_size"), hidden),))
-    layers = layer_count(config, "n_layers")
+    layers = config.layers("n_layers")
     length = config.integer("max_seq_len", default=2048)
     return decoder(config, hidden, (same,) * layers, entry, Norm("norm_f", hidden, "layer"), length, tied=False)

@@ -17,7 +17,6 @@ from gauge.layers.norm import Norm
 from gauge.layers.relative import RelativeEmbeddings
 from gauge.model import Model, Part
 from gauge.readers.config import Config
-from gauge.readers.patterns import layer_count
 from gauge.tensor import Dim
 
 
@@ -32,7 +31,7 @@ def read(config: Config) -> Model:
     kind = str(next(iter(config.listed("architectures")), "DebertaV2Model"))
     part = Part(
         "encoder",
-        (_block(config, hidden),) * layer_count(config),
+        (_block(config, hidden),) * config.layers(),
         _embeddings(config, hidden, vocab, positions),
         None,
         _relative(config, hidden, positions),

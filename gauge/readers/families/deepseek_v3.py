@@ -12,7 +12,7 @@ from gauge.layers.mlp import MLP
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, mixtral
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
@@ -32,7 +32,7 @@ def decoder(config: Config, mixer: Layer, routed: Experts) -> Model:
 
 def is_sparse(config: Config, *, first: int = 0) -> list[bool]:
     """Which layers have experts: from `mlp_layer_types`, or all from `first_k_dense_replace` on."""
-    layers = layer_count(config)
+    layers = config.layers()
     dense = config.integer("first_k_dense_replace", default=first, least=0)
     step = config.integer("moe_layer_freq", default=1) if not isinstance(config.keys.get("moe_layer_freq"), list) else 1
     kinds = layer_types(config, layers, lambda i: "sparse" if i >= dense and i % step == 0 else "dense", "mlp_layer_types")

@@ -13,14 +13,14 @@ from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import deepseek_v3, llama
 from gauge.readers.families.glm5_next_text import hyper
-from gauge.readers.patterns import blocks, layer_count, numbers
+from gauge.readers.patterns import blocks, numbers
 
 SPARSE_RATE = 4
 
 
 def read(config: Config) -> Model:
     """A DeepSeek V4 decoder from its config."""
-    layers = layer_count(config)
+    layers = config.layers()
     rates = numbers(config, layers, "compress_ratios") or [0] * layers
     routed: Experts = deepseek_v3.experts(config, scores="sigmoid", normalised=True)
 

@@ -14,7 +14,6 @@ from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.model import Model, Part
 from gauge.readers.config import Config
-from gauge.readers.patterns import layer_count
 from gauge.tensor import Dim
 
 
@@ -52,7 +51,7 @@ def read(config: Config) -> Model:
         Embedding("word_embeddings", vocab, hidden),
         Embedding("position_embeddings", positions, hidden, "position_embedding", Dim.POSITIONS),
     )
-    part = Part("encoder", (same,) * layer_count(config, "n_layers"), Embeddings(tables, _norm("LayerNorm", hidden), dropout))
+    part = Part("encoder", (same,) * config.layers("n_layers"), Embeddings(tables, _norm("LayerNorm", hidden), dropout))
     kind = str(next(iter(config.listed("architectures")), "DistilBertForMaskedLM"))
     return Model(
         id="",

@@ -9,13 +9,12 @@ from gauge.layers.attention import Attention
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
     """An ERNIE 4.5 decoder from its config."""
     feed = llama.mlp(config, bias=config.flag("use_bias"))
-    return llama.decoder(config, (llama.block(config, attention(config), feed),) * layer_count(config), tied=True)
+    return llama.decoder(config, (llama.block(config, attention(config), feed),) * config.layers(), tied=True)
 
 
 def attention(config: Config) -> Attention:

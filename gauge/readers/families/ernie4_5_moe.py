@@ -10,12 +10,12 @@ from gauge.layers.experts import Experts
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import ernie4_5, llama, mixtral
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """An ERNIE 4.5 MoE decoder from its config."""
-    layers = layer_count(config)
+    layers = config.layers()
     first = config.integer("moe_layer_start_index", default=1, least=0)
     last = config.integer("moe_layer_end_index", default=layers, least=-1)
     step = config.integer("moe_layer_interval", default=1)

@@ -12,12 +12,12 @@ from gauge.layers.experts import Experts
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import ernie4_5, llama, mixtral
-from gauge.readers.patterns import blocks, layer_count, layer_types, numbers
+from gauge.readers.patterns import blocks, layer_types, numbers
 
 
 def read(config: Config) -> Model:
     """An ERNIE 4.5 VL decoder from its text config."""
-    kinds = layer_types(config, layer_count(config), lambda i: "sparse" if i else "dense", "mlp_layer_types")
+    kinds = layer_types(config, config.layers(), lambda i: "sparse" if i else "dense", "mlp_layer_types")
     mixer, bias = ernie4_5.attention(config), config.flag("use_bias")
 
     def make(kind: str) -> Block:

@@ -9,15 +9,13 @@ from gauge.layers.block import Block
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, olmo2
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """An EXAONE 4 decoder from its config."""
     window: int | None = config.integer("sliding_window", default=None)
-    kinds = layer_types(
-        config, layer_count(config), lambda i: "sliding_attention" if window and (i + 1) % 4 else "full_attention"
-    )
+    kinds = layer_types(config, config.layers(), lambda i: "sliding_attention" if window and (i + 1) % 4 else "full_attention")
 
     def make(kind: str) -> Block:
         slides = kind == "sliding_attention"

@@ -12,7 +12,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -20,7 +19,7 @@ def read(config: Config) -> Model:
     hidden = config.integer("hidden_size")
     same = _block(config, hidden, _attention(config, hidden), _mlp(config, hidden))
     final = _norm("ln_f", hidden)
-    layers = layer_count(config, "num_hidden_layers", "n_layer")
+    layers = config.layers("num_hidden_layers", "n_layer")
     return llama.decoder(config, (same,) * layers, final, tied=True, embedding="word_embeddings")
 
 

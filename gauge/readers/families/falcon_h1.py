@@ -12,7 +12,6 @@ from gauge.layers.together import Branch, Together
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import gemma, granitemoehybrid, llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -26,7 +25,7 @@ def read(config: Config) -> Model:
         )
     )
     final = Norm("final_layernorm", hidden)
-    return llama.decoder(config, (same,) * layer_count(config), final, embeddings=gemma.scaled(config))
+    return llama.decoder(config, (same,) * config.layers(), final, embeddings=gemma.scaled(config))
 
 
 def _mamba(config: Config, hidden: int) -> Mamba2:

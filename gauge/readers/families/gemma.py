@@ -10,14 +10,13 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
     """A Gemma decoder from its config."""
     size = config.integer("head_dim", default=256)
     same = llama.block(config, llama.attention(config, head=size), llama.mlp(config), norm="rms_unit_offset")
-    return llama.decoder(config, (same,) * layer_count(config), final_norm(config), tied=True, embeddings=scaled(config))
+    return llama.decoder(config, (same,) * config.layers(), final_norm(config), tied=True, embeddings=scaled(config))
 
 
 def final_norm(config: Config) -> Norm:

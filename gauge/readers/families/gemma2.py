@@ -11,12 +11,12 @@ from gauge.layers.norm import Kind, Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import gemma, llama
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """A Gemma 2 decoder from its config."""
-    kinds = layer_types(config, layer_count(config), lambda i: "full_attention" if i % 2 else "sliding_attention")
+    kinds = layer_types(config, config.layers(), lambda i: "full_attention" if i % 2 else "sliding_attention")
     window = config.integer("sliding_window", default=4096)
     capped = config.number("attn_logit_softcapping", default=50.0) > 0
     feed = llama.mlp(config, activation=config.text("hidden_activation", default="gelu_pytorch_tanh"))

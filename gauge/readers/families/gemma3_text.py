@@ -9,13 +9,13 @@ from gauge.layers.block import Block
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import gemma, gemma2, llama
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """A Gemma 3 decoder from its text config."""
     every = config.integer("sliding_window_pattern", "_sliding_window_pattern", default=6)
-    kinds = layer_types(config, layer_count(config), lambda i: "sliding_attention" if (i + 1) % every else "full_attention")
+    kinds = layer_types(config, config.layers(), lambda i: "sliding_attention" if (i + 1) % every else "full_attention")
     window = config.integer("sliding_window", default=4096)
     feed = llama.mlp(config, activation=config.text("hidden_activation", default="gelu_pytorch_tanh"))
     causal = not config.flag("use_bidirectional_attention")

@@ -16,7 +16,7 @@ from gauge.layers.together import Branch, Together
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import gemma, gemma4_text, llama
-from gauge.readers.patterns import blocks, layer_count, layer_types, numbers
+from gauge.readers.patterns import blocks, layer_types, numbers
 
 KIND: Kind = "rms_unit_offset"
 
@@ -31,7 +31,7 @@ class LayerKind(NamedTuple):
 
 def read(config: Config) -> Model:
     """A Gemma 3n decoder from its text config."""
-    layers = layer_count(config)
+    layers = config.layers()
     kinds = layer_types(config, layers, lambda i: "sliding_attention" if (i + 1) % 5 else "full_attention")
     first = layers - config.integer("num_kv_shared_layers", default=15, least=0)
     widths = numbers(config, layers, "intermediate_size", least=1) or [16_384] * layers

@@ -16,7 +16,7 @@ from gauge.layers.together import Branch, Together
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import gemma, llama, mixtral
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 from gauge.tensor import Dim
 
 KIND: Kind = "rms_unit_offset"
@@ -31,7 +31,7 @@ class LayerKind(NamedTuple):
 
 def read(config: Config) -> Model:
     """A Gemma 4 decoder from its text config."""
-    layers = layer_count(config)
+    layers = config.layers()
     kinds = layer_types(config, layers, lambda i: "sliding_attention" if (i + 1) % 6 else "full_attention")
     first = layers - config.integer("num_kv_shared_layers", default=0, least=0)
     which = [LayerKind(k == "sliding_attention", 0 < first <= i) for i, k in enumerate(kinds)]

@@ -10,13 +10,12 @@ from gauge.layers.mlp import MLP
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
     """A GLM decoder from its config."""
     same = llama.block(config, attention(config), mlp(config))
-    return llama.decoder(config, (same,) * layer_count(config))
+    return llama.decoder(config, (same,) * config.layers())
 
 
 def attention(config: Config, **changes: object) -> Attention:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import gemma2, glm, llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
     """A GLM-4 decoder from its config."""
     same = gemma2.sandwich(config, glm.attention(config), glm.mlp(config), "rms")
-    return llama.decoder(config, (same,) * layer_count(config))
+    return llama.decoder(config, (same,) * config.layers())

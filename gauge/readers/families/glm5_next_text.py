@@ -11,13 +11,13 @@ from gauge.layers.linear_attention import KimiDelta
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import deepseek_v3, deepseek_v32, glm_moe_dsa, llama
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """A GLM-5.3 decoder from its text config."""
     hidden = config.integer("hidden_size")
-    kinds = layer_types(config, layer_count(config), lambda i: "linear_attention" if (i + 1) % 4 else "indexed_attention")
+    kinds = layer_types(config, config.layers(), lambda i: "linear_attention" if (i + 1) % 4 else "indexed_attention")
     routed = deepseek_v3.experts(config, scores="sigmoid", normalised=True)
     delta = KimiDelta(
         hidden=hidden,

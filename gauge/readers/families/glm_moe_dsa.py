@@ -9,7 +9,7 @@ from gauge.layers.block import Block, Layer
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import deepseek_v3, deepseek_v32, llama
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
@@ -28,4 +28,4 @@ def read(config: Config) -> Model:
 
 def owns_indexer(config: Config) -> list[bool]:
     """Which layers own an indexer: those that `indexer_types` does not call shared."""
-    return [kind != "shared" for kind in layer_types(config, layer_count(config), lambda i: "full", "indexer_types")]
+    return [kind != "shared" for kind in layer_types(config, config.layers(), lambda i: "full", "indexer_types")]

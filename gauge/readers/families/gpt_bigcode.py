@@ -13,7 +13,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families.legacy import decoder
-from gauge.readers.patterns import layer_count
 from gauge.tensor import Dim
 
 
@@ -49,7 +48,7 @@ def read(config: Config) -> Model:
         Embedding("wpe", positions, hidden, "position_embedding", Dim.POSITIONS),
     )
     entry = Embeddings(tables, dropout=config.number("embd_pdrop", default=0.1))
-    layers = layer_count(config, "n_layer", "num_hidden_layers")
+    layers = config.layers("n_layer", "num_hidden_layers")
     return decoder(config, hidden, (same,) * layers, entry, _norm("ln_f", hidden), positions)
 
 

@@ -12,16 +12,16 @@ from gauge.layers.embedding import Embedding, Embeddings
 from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.model import Model
-from gauge.readers.config import Config
+from gauge.readers.config import MOST_LAYERS, Config
 from gauge.readers.families.legacy import decoder
-from gauge.readers.patterns import MOST_LAYERS, blocks, layer_count
+from gauge.readers.patterns import blocks
 from gauge.tensor import Dim
 
 
 def read(config: Config) -> Model:
     """A GPT-Neo decoder from its config."""
     hidden = config.integer("hidden_size")
-    layers = layer_count(config, "num_layers", "num_hidden_layers")
+    layers = config.layers("num_layers", "num_hidden_layers")
     positions = config.integer("max_position_embeddings", default=2048)
     dropout = config.number("resid_dropout", default=0.0)
     feed = MLP(

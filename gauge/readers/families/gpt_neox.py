@@ -12,7 +12,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -51,7 +50,7 @@ def read(config: Config) -> Model:
     table = Embedding("embed_in", config.integer("vocab_size"), hidden)
     return llama.decoder(
         config,
-        (same,) * layer_count(config),
+        (same,) * config.layers(),
         _norm("final_layer_norm", hidden),
         embeddings=Embeddings((table,), dropout=dropout),
         name="embed_out",

@@ -11,13 +11,13 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, mixtral
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """A GPT-OSS decoder from its config."""
     hidden = config.integer("hidden_size")
-    kinds = layer_types(config, layer_count(config), lambda i: "full_attention" if i % 2 else "sliding_attention")
+    kinds = layer_types(config, config.layers(), lambda i: "full_attention" if i % 2 else "sliding_attention")
     window = config.integer("sliding_window", default=128)
     bias = config.flag("attention_bias", default=True)
     routed = Experts(

@@ -13,7 +13,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families.legacy import decoder
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -49,7 +48,7 @@ def read(config: Config) -> Model:
     same = Block((Residual(mixer, pre=_norm("ln_1", hidden)), Residual(feed)), parallel=True)
     vocab = config.integer("vocab_size")
     entry = Embeddings((Embedding("wte", vocab, hidden),), dropout=config.number("embd_pdrop", default=0.0))
-    layers = layer_count(config, "n_layer", "num_hidden_layers")
+    layers = config.layers("n_layer", "num_hidden_layers")
     length = config.integer("n_positions", "max_position_embeddings", default=2048)
     return decoder(config, hidden, (same,) * layers, entry, _norm("ln_f", hidden), length, tied=False, bias=True)
 

@@ -12,13 +12,12 @@ from gauge.layers.mlp import MLP
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import gemma, llama, mixtral
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
     """A dense Granite decoder from its config."""
     same = llama.block(config, llama.attention(config), llama.mlp(config))
-    return llama.decoder(config, (same,) * layer_count(config), tied=True, embeddings=gemma.scaled(config))
+    return llama.decoder(config, (same,) * config.layers(), tied=True, embeddings=gemma.scaled(config))
 
 
 def experts(config: Config, shared: MLP | None = None) -> Experts:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import gemma, granite, llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -17,4 +16,4 @@ def read(config: Config) -> Model:
     names = ("", "input_linear", "output_linear")
     shared = granite.shared(llama.mlp(config, inner=width, fused=True, bias=False, names=names)) if width else None
     same = llama.block(config, llama.attention(config), granite.experts(config, shared))
-    return llama.decoder(config, (same,) * layer_count(config), tied=True, embeddings=gemma.scaled(config))
+    return llama.decoder(config, (same,) * config.layers(), tied=True, embeddings=gemma.scaled(config))

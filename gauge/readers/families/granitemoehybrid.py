@@ -10,12 +10,12 @@ from gauge.layers.state_space import Mamba2
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import gemma, granite, llama
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """A hybrid Granite decoder from its config."""
-    kinds = layer_types(config, layer_count(config), lambda i: "mamba")
+    kinds = layer_types(config, config.layers(), lambda i: "mamba")
     rope = 0 if config.text("position_embedding_type", default="rope") == "nope" else llama.head_size(config)
     shared = llama.mlp(
         config,

@@ -8,11 +8,10 @@ from __future__ import annotations
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import gemma, gemma2, llama, mixtral
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
     """A Grok-1 decoder from its config."""
     mixer = llama.attention(config, soft_cap=True, has_sdpa=False)
     same = gemma2.sandwich(config, mixer, mixtral.experts(config), "rms")
-    return llama.decoder(config, (same,) * layer_count(config), tied=True, embeddings=gemma.scaled(config))
+    return llama.decoder(config, (same,) * config.layers(), tied=True, embeddings=gemma.scaled(config))

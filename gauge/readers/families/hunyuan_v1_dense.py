@@ -9,13 +9,12 @@ from gauge.layers.attention import Attention
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
     """A Hunyuan decoder from its config."""
     same = llama.block(config, attention(config), llama.mlp(config, bias=False))
-    return llama.decoder(config, (same,) * layer_count(config), tied=True)
+    return llama.decoder(config, (same,) * config.layers(), tied=True)
 
 
 def attention(config: Config) -> Attention:

@@ -9,7 +9,6 @@ from gauge.layers.experts import Experts
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import hunyuan_v1_dense, llama, mixtral
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -24,4 +23,4 @@ def read(config: Config) -> Model:
         shared=llama.mlp(config, bias=False, prefix="shared_expert"),
     )
     same = llama.block(config, hunyuan_v1_dense.attention(config), routed)
-    return llama.decoder(config, (same,) * layer_count(config), tied=True)
+    return llama.decoder(config, (same,) * config.layers(), tied=True)

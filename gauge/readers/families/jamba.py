@@ -12,7 +12,7 @@ from gauge.layers.state_space import Mamba1
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, mixtral
-from gauge.readers.patterns import blocks, every, layer_count
+from gauge.readers.patterns import blocks, every
 from gauge.units import ceil_div
 
 
@@ -22,7 +22,7 @@ def read(config: Config) -> Model:
     attends = every(config.integer("attn_layer_period", default=8), config.integer("attn_layer_offset", default=4, least=0))
     routes = every(config.integer("expert_layer_period", default=2), config.integer("expert_layer_offset", default=1, least=0))
     sparse = config.integer("num_experts", default=16) > 1
-    kinds = [(attends(i), sparse and routes(i)) for i in range(layer_count(config))]
+    kinds = [(attends(i), sparse and routes(i)) for i in range(config.layers())]
 
     def make(kind: tuple[bool, bool]) -> Block:
         mixer: Layer = llama.attention(config, rotary=0) if kind[0] else _mamba(config, hidden)

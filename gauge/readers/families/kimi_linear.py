@@ -11,7 +11,7 @@ from gauge.layers.linear_attention import KimiDelta
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import deepseek_v3, llama
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
@@ -22,7 +22,7 @@ def read(config: Config) -> Model:
     def default(i: int) -> str:
         return "full_attention" if str(i + 1) in full or (not full and (i + 1) % 4 == 0) else "linear_attention"
 
-    kinds = layer_types(config, layer_count(config), default)
+    kinds = layer_types(config, config.layers(), default)
     sparse = deepseek_v3.is_sparse(config)
     routed = deepseek_v3.experts(config, scores="sigmoid", normalised=True, **_latent(config))
     gate = "full" if config.flag("mla_use_output_gate") else ""

@@ -12,7 +12,7 @@ from gauge.layers.short_convolution import ShortConvolution
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 from gauge.units import round_up
 
 
@@ -20,7 +20,7 @@ def read(config: Config) -> Model:
     """An LFM2 decoder from its config."""
     hidden = config.integer("hidden_size")
     attends = set(map(str, config.listed("full_attn_idxs")))
-    kinds = layer_types(config, layer_count(config), lambda i: "full_attention" if str(i) in attends else "conv")
+    kinds = layer_types(config, config.layers(), lambda i: "full_attention" if str(i) in attends else "conv")
     feed = llama.mlp(config, inner=_inner(config), bias=False, names=("w1", "w3", "w2"))
 
     def make(kind: str) -> Block:

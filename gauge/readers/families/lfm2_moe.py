@@ -11,12 +11,12 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import lfm2, llama, mixtral
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """An LFM2 MoE decoder from its config."""
-    hidden, layers = config.integer("hidden_size"), layer_count(config)
+    hidden, layers = config.integer("hidden_size"), config.layers()
     dense = config.integer("num_dense_layers", default=2, least=0)
     kinds = layer_types(config, layers, lambda i: "conv")
     routed = Experts(

@@ -17,13 +17,12 @@ from gauge.layers.mlp import MLP
 from gauge.layers.norm import Kind, Norm
 from gauge.model import Model, Part
 from gauge.readers.config import Config
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
     """A Llama-style decoder from its config."""
     same = block(config, attention(config), mlp(config))
-    return decoder(config, (same,) * layer_count(config))
+    return decoder(config, (same,) * config.layers())
 
 
 def head_size(config: Config, *names: str) -> int:

@@ -10,12 +10,12 @@ from gauge.layers.experts import Experts
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, mixtral
-from gauge.readers.patterns import blocks, layer_count, numbers
+from gauge.readers.patterns import blocks, numbers
 
 
 def read(config: Config) -> Model:
     """A Llama 4 decoder from its text config."""
-    hidden, layers = config.integer("hidden_size"), layer_count(config)
+    hidden, layers = config.integer("hidden_size"), config.layers()
     interval = config.integer("no_rope_layer_interval", default=4)
     rope = numbers(config, layers, "no_rope_layers") or [int((i + 1) % interval != 0) for i in range(layers)]
     step = config.integer("interleave_moe_layer_step", default=1)

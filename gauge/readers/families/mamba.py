@@ -11,7 +11,6 @@ from gauge.layers.state_space import Mamba1
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 from gauge.units import ceil_div
 
 RANK_SHARE = 16
@@ -36,7 +35,7 @@ def scanning(config: Config, mixer: Layer) -> Model:
     """A decoder whose layers are one norm and one mixer each; context is bounded by nothing in the config."""
     hidden = config.integer("hidden_size")
     same = Block((Residual(mixer, pre=Norm("norm", hidden)),))
-    layers = layer_count(config, "num_hidden_layers", "n_layer")
+    layers = config.layers("num_hidden_layers", "n_layer")
     return llama.decoder(config, (same,) * layers, Norm("norm_f", hidden), tied=True, embedding="embeddings")
 
 

@@ -11,12 +11,12 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import deepseek_v3, llama
-from gauge.readers.patterns import blocks, layer_count, layer_types, numbers
+from gauge.readers.patterns import blocks, layer_types, numbers
 
 
 def read(config: Config) -> Model:
     """A MiMo V2 decoder from its config."""
-    layers = layer_count(config)
+    layers = config.layers()
     pattern = numbers(config, layers, "hybrid_layer_pattern") or [0] * layers
     kinds = layer_types(config, layers, lambda i: "sliding_attention" if pattern[i] else "full_attention")
     listed = numbers(config, layers, "moe_layer_freq") if isinstance(config.keys.get("moe_layer_freq"), list) else []

@@ -8,7 +8,6 @@ from __future__ import annotations
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import deepseek_v3, gemma, llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -24,4 +23,4 @@ def read(config: Config) -> Model:
         value_head=value or config.divides("hidden_size", "num_attention_heads", hidden, heads),
     )
     same = llama.block(config, mixer, llama.mlp(config))
-    return llama.decoder(config, (same,) * layer_count(config), tied=True, embeddings=gemma.scaled(config))
+    return llama.decoder(config, (same,) * config.layers(), tied=True, embeddings=gemma.scaled(config))

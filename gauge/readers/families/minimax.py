@@ -10,12 +10,12 @@ from gauge.layers.linear_attention import Lightning
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, mixtral
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """A MiniMax decoder from its config."""
-    kinds = layer_types(config, layer_count(config), lambda i: "full_attention" if (i + 1) % 2 == 0 else "linear_attention")
+    kinds = layer_types(config, config.layers(), lambda i: "full_attention" if (i + 1) % 2 == 0 else "linear_attention")
     routed = mixtral.experts(config)
 
     def make(kind: str) -> Block:

@@ -9,7 +9,6 @@ from gauge.layers.experts import Experts
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, mixtral
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -25,4 +24,4 @@ def read(config: Config) -> Model:
         router=mixtral.router(config, hidden, scores="sigmoid", normalised=True, wide=True),
         activation=llama.activation(config),
     )
-    return llama.decoder(config, (llama.block(config, mixer, routed),) * layer_count(config))
+    return llama.decoder(config, (llama.block(config, mixer, routed),) * config.layers())

@@ -13,12 +13,12 @@ from gauge.layers.sparse_attention import BlockIndexer, SparseAttention
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, mixtral
-from gauge.readers.patterns import blocks, layer_count, numbers
+from gauge.readers.patterns import blocks, numbers
 
 
 def read(config: Config) -> Model:
     """A MiniMax M3 decoder from its text config."""
-    layers = layer_count(config)
+    layers = config.layers()
     inner = config.inner("sparse_attention_config")
     sparse = numbers(config, layers, "moe_layer_freq") or [1] * layers
     indexed = numbers(inner, layers, "sparse_attention_freq") or [int(bool(inner.keys))] * layers

@@ -11,13 +11,12 @@ from gauge.layers.experts import Experts, Router
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
     """A Mixtral decoder from its config."""
     mixer = llama.attention(config, window=config.integer("sliding_window", default=None))
-    return llama.decoder(config, (llama.block(config, mixer, experts(config)),) * layer_count(config))
+    return llama.decoder(config, (llama.block(config, mixer, experts(config)),) * config.layers())
 
 
 def experts(config: Config) -> Experts:

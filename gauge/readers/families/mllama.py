@@ -16,7 +16,6 @@ from gauge.layers.scale import LayerScale
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 from gauge.readers.vision_language import joined, vision_part, vision_width
 from gauge.sequence import Sequence
 from gauge.tape import Tape, Value
@@ -68,7 +67,7 @@ def read(config: Config) -> Model:
 
 
 def _text(config: Config, tied: bool) -> Model:
-    hidden, layers = config.integer("hidden_size"), layer_count(config)
+    hidden, layers = config.integer("hidden_size"), config.layers()
     attention, mlp = llama.attention(config), llama.mlp(config)
     own = llama.block(config, attention, mlp)
     crossed = attention.edited(cross=hidden, causal=False, rotary=0, norms="head", window=None)

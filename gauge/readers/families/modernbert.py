@@ -14,13 +14,13 @@ from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.model import Model, Part
 from gauge.readers.config import Config
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 from gauge.tensor import Dim
 
 
 def read(config: Config) -> Model:
     """An encoder from its config; the head follows `architectures`."""
-    hidden, vocab, layers = config.integer("hidden_size"), config.integer("vocab_size"), layer_count(config)
+    hidden, vocab, layers = config.integer("hidden_size"), config.integer("vocab_size"), config.layers()
     every = config.integer("global_attn_every_n_layers", default=3)
     kinds = layer_types(config, layers, lambda i: "sliding_attention" if i % every else "full_attention")
 

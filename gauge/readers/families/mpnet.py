@@ -16,7 +16,6 @@ from gauge.layers.relative import RelativeTable
 from gauge.model import Model, Part
 from gauge.readers.config import Config
 from gauge.readers.families.bert import Pooler
-from gauge.readers.patterns import layer_count
 from gauge.tensor import Dim
 
 
@@ -61,7 +60,7 @@ def read(config: Config) -> Model:
     table = RelativeTable(config.integer("relative_attention_num_buckets", default=32), heads)
     extras = (table, Pooler(hidden)) if kind == "MPNetModel" else (table,)
     entry = Embeddings(tables, _norm("embeddings.LayerNorm", hidden), dropout)
-    part = Part("encoder", (same,) * layer_count(config), entry, None, extras)
+    part = Part("encoder", (same,) * config.layers(), entry, None, extras)
     return Model(
         id="",
         family="mpnet",

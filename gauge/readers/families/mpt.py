@@ -13,7 +13,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families.legacy import decoder
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -52,6 +51,6 @@ def read(config: Config) -> Model:
         )
     )
     entry = Embeddings((Embedding("wte", config.integer("vocab_size"), hidden),))
-    layers = layer_count(config, "n_layers", "num_hidden_layers")
+    layers = config.layers("n_layers", "num_hidden_layers")
     length = config.integer("max_seq_len", default=2048)
     return decoder(config, hidden, (same,) * layers, entry, Norm("norm_f", hidden, "layer", bias), length)

@@ -9,7 +9,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -25,4 +24,4 @@ def read(config: Config) -> Model:
     )
     same = llama.block(config, mixer, feed, norm="layer", bias=True)
     final = Norm("norm", config.integer("hidden_size"), "layer", bias=True)
-    return llama.decoder(config, (same,) * layer_count(config), final)
+    return llama.decoder(config, (same,) * config.layers(), final)

@@ -12,9 +12,9 @@ from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.layers.state_space import Mamba2
 from gauge.model import Model
-from gauge.readers.config import Config
+from gauge.readers.config import MOST_LAYERS, Config
 from gauge.readers.families import llama, mixtral
-from gauge.readers.patterns import MOST_LAYERS, blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 LETTERS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
 
@@ -43,7 +43,7 @@ def _kinds(config: Config) -> list[str]:
         return [LETTERS[letter] for letter in pattern]
     names = ("layers_block_type", "layer_types")
     listed = next((config.listed(name) for name in names if name in config), [])
-    count = min(len(listed), MOST_LAYERS) if listed and "num_hidden_layers" not in config else layer_count(config)
+    count = min(len(listed), MOST_LAYERS) if listed and "num_hidden_layers" not in config else config.layers()
     return layer_types(config, count, lambda i: "mamba", *names)
 
 

@@ -14,7 +14,7 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import blocks, layer_count
+from gauge.readers.patterns import blocks
 from gauge.tensor import Dim
 from gauge.units import round_up
 
@@ -32,7 +32,7 @@ class Kind(NamedTuple):
 
 def read(config: Config) -> Model:
     """A searched decoder from its config."""
-    layers, listed = layer_count(config), config.listed("block_configs")
+    layers, listed = config.layers(), config.listed("block_configs")
     if len(listed) < layers:
         raise RequestError(f"{config.path}.block_configs", f"{len(listed)} entries for {layers} layers", "list one a layer")
     kinds = [_kind(config, one, index) for index, one in enumerate(listed[:layers])]

@@ -12,7 +12,6 @@ from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.model import Model, Part
 from gauge.readers.config import Config
-from gauge.readers.patterns import layer_count
 from gauge.tensor import Dim
 
 
@@ -52,7 +51,7 @@ def read(config: Config) -> Model:
         Embedding("word_embeddings", vocab, hidden),
         Embedding("token_type_embeddings", types, hidden, "type_embedding", Dim.LABELS),
     )
-    layers = layer_count(config, "num_hidden_layers", "n_layer")
+    layers = config.layers("num_hidden_layers", "n_layer")
     part = Part("encoder", (same,) * layers, Embeddings(tables, _norm("LayerNorm", hidden)))
     length = config.integer("max_position_embeddings", "n_positions", default=2048)
     return Model(id="", family="nomic_bert", parts=(part,), head=None, max_length=length, hidden=hidden, vocab=vocab)

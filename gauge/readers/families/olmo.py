@@ -9,11 +9,10 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
     """An OLMo decoder from its config."""
     same = llama.block(config, llama.attention(config), llama.mlp(config, bias=False), norm="layer", affine=False)
     final = Norm("norm", config.integer("hidden_size"), "layer", affine=False)
-    return llama.decoder(config, (same,) * layer_count(config), final)
+    return llama.decoder(config, (same,) * config.layers(), final)

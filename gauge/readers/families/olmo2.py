@@ -10,7 +10,7 @@ from gauge.layers.norm import Kind, Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
@@ -18,7 +18,7 @@ def read(config: Config) -> Model:
     window: int | None = config.integer("sliding_window", default=None)
     kinds = layer_types(
         config,
-        layer_count(config),
+        config.layers(),
         lambda i: "sliding_attention" if window and (i + 1) % 4 else "full_attention",
     )
 

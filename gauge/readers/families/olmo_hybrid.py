@@ -10,12 +10,12 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, olmo2, qwen3_next
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """An OLMo Hybrid decoder: norms in front of linear layers, behind attention layers."""
-    kinds = layer_types(config, layer_count(config), lambda i: "linear_attention" if (i + 1) % 4 else "full_attention")
+    kinds = layer_types(config, config.layers(), lambda i: "linear_attention" if (i + 1) % 4 else "full_attention")
     feed = llama.mlp(config, bias=False)
 
     def make(kind: str) -> Block:

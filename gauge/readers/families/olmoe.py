@@ -9,7 +9,6 @@ from gauge.layers.experts import Experts
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, mixtral
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -22,4 +21,4 @@ def read(config: Config) -> Model:
         activation=llama.activation(config),
     )
     same = llama.block(config, llama.attention(config, norms="full"), routed)
-    return llama.decoder(config, (same,) * layer_count(config))
+    return llama.decoder(config, (same,) * config.layers())

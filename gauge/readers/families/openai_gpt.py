@@ -13,7 +13,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families.legacy import decoder
-from gauge.readers.patterns import layer_count
 from gauge.tensor import Dim
 
 
@@ -53,7 +52,7 @@ def read(config: Config) -> Model:
         Embedding("positions_embed", positions, hidden, "position_embedding", Dim.POSITIONS),
     )
     entry = Embeddings(tables, dropout=config.number("embd_pdrop", default=0.1))
-    return decoder(config, hidden, (same,) * layer_count(config, "n_layer"), entry, None, positions)
+    return decoder(config, hidden, (same,) * config.layers("n_layer"), entry, None, positions)
 
 
 def _norm(name: str, hidden: int) -> Norm:

@@ -14,7 +14,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 from gauge.tensor import Dim
 
 SPARE_POSITIONS = 2
@@ -34,7 +33,7 @@ def read(config: Config) -> Model:
     final = before and not config.flag("_remove_final_layer_norm")
     return llama.decoder(
         config,
-        (_block(config, hidden, before),) * layer_count(config),
+        (_block(config, hidden, before),) * config.layers(),
         _norm(config, "final_layer_norm", hidden),
         bare=not final,
         tied=True,

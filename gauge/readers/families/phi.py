@@ -11,7 +11,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -44,7 +43,7 @@ def read(config: Config) -> Model:
     norm = Norm("input_layernorm", hidden, "layer", bias=True)
     same = Block((Residual(mixer, pre=norm), Residual(feed)), parallel=True)
     final = Norm("final_layernorm", hidden, "layer", bias=True)
-    return llama.decoder(config, (same,) * layer_count(config), final, bias=True)
+    return llama.decoder(config, (same,) * config.layers(), final, bias=True)
 
 
 def _says_rotary(config: Config) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -27,4 +26,4 @@ def read(config: Config) -> Model:
         names=("qkv_proj", "", "", "o_proj"),
     )
     feed = llama.mlp(config, fused=True, bias=False, dropout=dropout, names=("", "gate_up_proj", "down_proj"))
-    return llama.decoder(config, (llama.block(config, mixer, feed),) * layer_count(config))
+    return llama.decoder(config, (llama.block(config, mixer, feed),) * config.layers())

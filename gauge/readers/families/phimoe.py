@@ -10,7 +10,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, mixtral
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -25,4 +24,4 @@ def read(config: Config) -> Model:
     mixer = llama.attention(config, window=config.integer("sliding_window", default=None))
     same = llama.block(config, mixer, routed, norm="layer", bias=True)
     final = Norm("norm", hidden, "layer", bias=True)
-    return llama.decoder(config, (same,) * layer_count(config), final, bias=config.flag("lm_head_bias"))
+    return llama.decoder(config, (same,) * config.layers(), final, bias=config.flag("lm_head_bias"))

@@ -10,7 +10,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -31,4 +30,4 @@ def read(config: Config) -> Model:
     feed = llama.mlp(config, inner=inner, bias=not plain, names=("w2", "w1", "c_proj"))
     same = llama.block(config, mixer, feed, names=("ln_1", "ln_2"))
     table = Embedding("wte", config.integer("vocab_size"), hidden)
-    return llama.decoder(config, (same,) * layer_count(config), Norm("ln_f", hidden), embeddings=Embeddings((table,)))
+    return llama.decoder(config, (same,) * config.layers(), Norm("ln_f", hidden), embeddings=Embeddings((table,)))

@@ -11,7 +11,7 @@ from gauge.layers.block import Block
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
@@ -31,7 +31,7 @@ def windowed(config: Config, **changes: Any) -> Model:
 
 def windows(config: Config) -> list[int | None]:
     """Each layer's window: layers from `max_window_layers` on slide one where `use_sliding_window` says so."""
-    layers = layer_count(config)
+    layers = config.layers()
     size: int | None = config.integer("sliding_window", default=None)
     if size is None or not config.flag("use_sliding_window"):
         return [None] * layers

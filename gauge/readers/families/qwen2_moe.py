@@ -12,7 +12,7 @@ from gauge.layers.experts import Experts
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, mixtral, qwen2
-from gauge.readers.patterns import blocks, layer_count
+from gauge.readers.patterns import blocks
 
 
 def read(config: Config) -> Model:
@@ -33,7 +33,7 @@ def sparse(config: Config, routed: Experts, **changes: Any) -> Model:
 
 def is_sparse(config: Config) -> list[bool]:
     """Which layers have experts."""
-    layers = layer_count(config)
+    layers = config.layers()
     step = config.integer("decoder_sparse_step", default=1)
     dense = set(map(str, config.listed("mlp_only_layers")))
     return [str(i) not in dense and (i + 1) % step == 0 for i in range(layers)]

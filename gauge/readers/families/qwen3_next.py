@@ -12,7 +12,7 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama, qwen2_moe
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
@@ -22,7 +22,7 @@ def read(config: Config) -> Model:
 
 def hybrid(config: Config, split: str, sparse: bool) -> Model:
     """Gated delta net and gated attention by `layer_types`; `split` says how the delta net's inputs are cut."""
-    layers = layer_count(config)
+    layers = config.layers()
     interval = config.integer("full_attention_interval", default=4)
     kinds = layer_types(config, layers, lambda i: "linear_attention" if (i + 1) % interval else "full_attention")
     routed = qwen2_moe.is_sparse(config) if sparse else [False] * layers

@@ -11,7 +11,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -23,7 +22,7 @@ def read(config: Config) -> Model:
     table = Embedding("embeddings", config.integer("vocab_size"), hidden)
     return llama.decoder(
         config,
-        (same,) * layer_count(config),
+        (same,) * config.layers(),
         Norm("ln_out", hidden, "layer", bias=True),
         embeddings=Embeddings((table,), Norm("pre_ln", hidden, "layer", bias=True)),
         name="head",

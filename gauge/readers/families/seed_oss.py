@@ -8,7 +8,6 @@ from __future__ import annotations
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -19,4 +18,4 @@ def read(config: Config) -> Model:
         qkv_bias=config.flag("attention_bias", default=True),
         out_bias=config.flag("attention_out_bias"),
     )
-    return llama.decoder(config, (llama.block(config, mixer, llama.mlp(config)),) * layer_count(config))
+    return llama.decoder(config, (llama.block(config, mixer, llama.mlp(config)),) * config.layers())

@@ -8,11 +8,10 @@ from __future__ import annotations
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import deepseek_v3, llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
     """A Solar Open decoder from its config."""
     mixer = llama.attention(config, qkv_bias=config.flag("attention_bias"), out_bias=False)
     routed = deepseek_v3.experts(config, scores="sigmoid", normalised=True)
-    return llama.decoder(config, (llama.block(config, mixer, routed),) * layer_count(config))
+    return llama.decoder(config, (llama.block(config, mixer, routed),) * config.layers())

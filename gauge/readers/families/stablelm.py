@@ -10,7 +10,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -34,4 +33,4 @@ def read(config: Config) -> Model:
         same = Block((Residual(mixer, pre=norm), Residual(feed)), parallel=True)
     else:
         same = llama.block(config, mixer, feed, norm="layer", bias=True)
-    return llama.decoder(config, (same,) * layer_count(config), final)
+    return llama.decoder(config, (same,) * config.layers(), final)

@@ -11,7 +11,6 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import layer_count
 
 
 def read(config: Config) -> Model:
@@ -38,7 +37,7 @@ def read(config: Config) -> Model:
     table = Embedding("embed_tokens", config.integer("vocab_size"), hidden)
     return llama.decoder(
         config,
-        (same,) * layer_count(config),
+        (same,) * config.layers(),
         Norm("norm", hidden, "layer", bias=True),
         tied=True,
         embeddings=Embeddings((table,), dropout=config.number("embedding_dropout", default=0.0)),

@@ -12,12 +12,12 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import deepseek_v3, llama, mixtral
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 
 def read(config: Config) -> Model:
     """A Step decoder from its text config."""
-    kinds = layer_types(config, layer_count(config), lambda i: "sliding_attention" if i % 4 else "full_attention")
+    kinds = layer_types(config, config.layers(), lambda i: "sliding_attention" if i % 4 else "full_attention")
     sparse = deepseek_v3.is_sparse(config, first=3)
     routed = _experts(config)
 

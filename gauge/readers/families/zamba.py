@@ -10,7 +10,7 @@ from gauge.layers.state_space import Mamba1
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import zamba2
-from gauge.readers.patterns import every, layer_count, layer_types
+from gauge.readers.patterns import every, layer_types
 from gauge.units import ceil_div
 
 FIRST = 3
@@ -20,9 +20,7 @@ RANK_SHARE = 16
 def read(config: Config) -> Model:
     """A Zamba decoder from its config."""
     hidden = config.integer("hidden_size")
-    returns = every(
-        config.integer("attn_layer_period", default=6), config.integer("attn_layer_offset", default=4, least=0)
-    )
+    returns = every(config.integer("attn_layer_period", default=6), config.integer("attn_layer_offset", default=4, least=0))
 
     def kind(i: int) -> str:
         return "hybrid" if i == FIRST - 1 or (i >= FIRST and returns(i - FIRST)) else "mamba"
@@ -45,5 +43,5 @@ def read(config: Config) -> Model:
         inner=config.integer("intermediate_size"),
         activation=config.text("hidden_act", default="gelu"),
     )
-    kinds = layer_types(config, layer_count(config), kind, "layers_block_type")
+    kinds = layer_types(config, config.layers(), kind, "layers_block_type")
     return zamba2.returning(config, kinds, mixer, zamba2.wide_attention(config, hidden, size, 0), feed)

@@ -14,7 +14,7 @@ from gauge.layers.state_space import Mamba2
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
-from gauge.readers.patterns import blocks, layer_count, layer_types
+from gauge.readers.patterns import blocks, layer_types
 
 HYBRIDS = (6, 12, 18, 24, 30, 36, 42, 47, 51)
 
@@ -23,7 +23,10 @@ def read(config: Config) -> Model:
     """A Zamba 2 decoder from its config."""
     hidden = config.integer("hidden_size")
     kinds = layer_types(
-        config, layer_count(config), lambda i: "hybrid" if i in HYBRIDS else "linear_attention", "layers_block_type"
+        config,
+        config.layers(),
+        lambda i: "hybrid" if i in HYBRIDS else "linear_attention",
+        "layers_block_type",
     )
     inner = config.integer("mamba_expand", default=2) * hidden
     heads = config.integer("n_mamba_heads", default=8)
