@@ -114,7 +114,7 @@ class Training:
         worst = self.step.worst()
         for point in worst.values():
             yield from self.step.items(point)
-        if self.stateful:
+        if self.stateful and worst:
             yield from self.step.items(max(worst.values(), key=lambda p: p.bytes), "first")
         for name in INPUTS:
             if name in self.run.shared:
