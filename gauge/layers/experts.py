@@ -78,7 +78,7 @@ class Router:
         return (tape.cast(weights, x.format) if self.low else weights), index
 
     def _logits(self, tape: Tape, x: Value) -> Value:
-        if not self.wide:
+        if not self.wide or tape.how.autocast:
             return self.projection(tape, x, "router logits")
         weight = tape.weight(self.projection.weight)
         x = tape.cast(x, FLOAT32, "router input in float32")
