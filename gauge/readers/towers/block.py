@@ -49,6 +49,7 @@ def encoder_block(
         out_bias=out_bias,
         fused=fused,
         rotary=head if rotary else 0,
+        rotary_scope="vision tower",
         norms="head" if qk_norm else "",
         causal=False,
         caches=False,
