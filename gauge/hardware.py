@@ -9,7 +9,7 @@ from gauge.units import GIB, MIB
 PHONE_SHARE = (1, 2)  # "roughly half to two thirds of RAM": the part that is certain
 WINDOWS_SHARE = (3, 4)  # unified memory given to an integrated GPU at most
 SYSTEM_SHARE = (1, 4)  # an operating system takes 1 to 4 GB; a quarter of a small machine
-SYSTEM_LEAST, SYSTEM_MOST = GIB // 2, 4 * GIB
+SYSTEM_LEAST, SYSTEM_MOST = 256 * MIB, 4 * GIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

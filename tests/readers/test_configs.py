@@ -1,4 +1,4 @@
-"""Configs: every catalogue model reproduces its total, and nothing that can be pasted raises an exception."""
+"""Configs: nothing that can be pasted raises an exception, and what is read otherwise than written is said."""
 
 from __future__ import annotations
 
@@ -17,14 +17,6 @@ from gauge.request import RequestErrors, parse
 LINES = [json.loads(line) for line in files("gauge.data").joinpath("models.jsonl").read_text(encoding="utf-8").splitlines()]
 CONFIGS = {e["id"]: e["config"] for e in LINES}
 KINDS = {e["config"]["model_type"]: e["config"] for e in LINES}
-# counted by another arithmetic than ours: within so much of it
-WITHIN = {"moonshotai/Kimi-K3": 1e-5}
-
-
-@pytest.mark.parametrize("entry", LINES, ids=lambda e: e["id"])
-def test_the_architecture_reproduces_the_total(entry: dict[str, Any]) -> None:
-    found, expected = huggingface.read(entry["config"]).parameters, entry["parameters"]
-    assert abs(found - expected) <= WITHIN.get(entry["id"], 0) * expected
 
 
 def answered(config: Any) -> None:
