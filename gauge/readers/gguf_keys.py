@@ -13,6 +13,7 @@ from typing import Any
 
 from gauge.errors import RequestError, shown
 from gauge.readers import huggingface
+from gauge.readers.gguf_hybrids import HYBRIDS
 from gauge.units import format_count
 
 Pairs = Mapping[str, Any]
@@ -82,7 +83,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "gemma3": Architecture("gemma3_text"),
     "phi2": Architecture("phi"),
     "phi3": Architecture("phi3"),
-    "falcon": Architecture("falcon", {}, {"multi_query": True}),
+    "falcon": Architecture("falcon", {"num_kv_heads": "attention.head_count_kv"}),
     "gpt2": Architecture("gpt2", GPT),
     "gptneox": Architecture("gpt_neox"),
     "bloom": Architecture("bloom", {"n_head": "attention.head_count", "n_layer": "block_count"}),
@@ -106,6 +107,32 @@ ARCHITECTURES: dict[str, Architecture] = {
     "ernie4_5": Architecture("ernie4_5"),
     "hunyuan-dense": Architecture("hunyuan_v1_dense"),
     "arcee": Architecture("arcee"),
+    "qwen3next": Architecture("qwen3_next", EXPERTS),
+    "qwen35": Architecture("qwen3_5_text"),
+    "qwen35moe": Architecture("qwen3_5_moe_text", EXPERTS),
+    "granitehybrid": Architecture("granitemoehybrid", EXPERTS),
+    "falcon-h1": Architecture("falcon_h1"),
+    "jamba": Architecture("jamba", EXPERTS),
+    "nemotron_h": Architecture("nemotron_h"),
+    "nemotron_h_moe": Architecture("nemotron_h", EXPERTS),
+    "lfm2": Architecture("lfm2"),
+    "glm4moe": Architecture("glm4_moe", EXPERTS),
+    "minimax-m2": Architecture("minimax_m2", EXPERTS),
+    "bailingmoe2": Architecture("bailing_moe_v2", {**EXPERTS, "num_shared_experts": "expert_shared_count"}),
+    "nomic-bert": Architecture("nomic_bert"),
+    "t5": Architecture(
+        "t5",
+        {
+            "d_model": "embedding_length",
+            "d_ff": "feed_forward_length",
+            "d_kv": "attention.key_length",
+            "num_layers": "block_count",
+            "num_heads": "attention.head_count",
+            "num_decoder_layers": "decoder_block_count",
+            "n_positions": "context_length",
+            "relative_attention_num_buckets": "attention.relative_buckets_count",
+        },
+    ),
     "apertus": Architecture("apertus"),
 }
 
@@ -125,8 +152,16 @@ def config(pairs: Pairs, shapes: Shapes) -> dict[str, Any]:
     _from_tensors(keys, shapes)
     if keys["model_type"] == "llama":
         _llama(keys)
-    if keys["model_type"] in ("deepseek_v2",):
+    if keys["model_type"] == "deepseek_v2":
         _latent(keys, pairs, name)
+    if keys["model_type"] == "falcon":
+        keys["multi_query"] = keys.get("num_kv_heads") == 1
+        keys["new_decoder_architecture"] = "blk.0.attn_norm_2.weight" in shapes
+        keys["bias"] = keys["alibi"] = "blk.0.attn_qkv.bias" in shapes
+        keys["parallel_attn"] = "blk.0.ffn_norm.weight" not in shapes
+    hybrid = HYBRIDS.get(keys["model_type"])
+    if hybrid is not None:
+        hybrid(keys, pairs, name, shapes)
     huggingface.read(keys)
     return keys
 
@@ -146,6 +181,9 @@ def _from_tensors(keys: dict[str, Any], shapes: Shapes) -> None:
     positions = shapes.get("position_embd.weight")
     if positions and len(positions) == 2:
         keys["max_position_embeddings"] = positions[1]
+    types = shapes.get("token_types.weight")
+    if types and len(types) == 2:
+        keys["type_vocab_size"] = types[1]
     if "blk.0.attn_q.bias" in shapes:
         keys["attention_bias"] = True
     if "blk.0.ffn_gate.bias" in shapes or "blk.0.ffn_up.bias" in shapes:
@@ -169,8 +207,7 @@ def _latent(keys: dict[str, Any], pairs: Pairs, name: str) -> None:
         keys["qk_nope_head_dim"] = size - rope
     if isinstance(value, int):
         keys["v_head_dim"] = value
-    if "q_lora_rank" not in keys:
-        keys["q_lora_rank"] = None
+    keys.setdefault("q_lora_rank", None)
 
 
 def compared(keys: Mapping[str, Any], elements: int) -> str:

@@ -32,8 +32,8 @@ def value(one: Any) -> bytes:
     return struct.pack("<IIQ", 9, 5, len(one)) + b"".join(struct.pack("<i", n) for n in one)
 
 
-def gguf(pairs: Mapping[str, Any], tensors: Iterable[Row], version: int = 3) -> bytes:
-    """A whole file whose data is zeros."""
+def gguf(pairs: Mapping[str, Any], tensors: Iterable[Row], version: int = 3, data: bool = True) -> bytes:
+    """A whole file whose data is zeros, or its header alone."""
     rows = list(tensors)
     head = b"GGUF" + struct.pack("<IQQ", version, len(rows), len(pairs))
     for key, one in pairs.items():
@@ -48,7 +48,7 @@ def gguf(pairs: Mapping[str, Any], tensors: Iterable[Row], version: int = 3) -> 
             size *= extent
         offset += -(-size // ALIGNMENT) * ALIGNMENT
     padding = -len(head) % ALIGNMENT
-    return head + b"\0" * (padding + offset)
+    return head + b"\0" * (padding + offset if data else 0)
 
 
 def llama(hidden: int = 64, layers: int = 2, vocab: int = 128, inner: int = 128, tied: bool = True, tokens: int = 100) -> bytes:

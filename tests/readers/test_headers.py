@@ -15,8 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gauge.api import answer_to
+from gauge.catalog import load_model
 from gauge.errors import RequestError
-from gauge.readers import files, gguf, safetensors
+from gauge.gguf.tensors import file_tensors
+from gauge.readers import files, gguf, gguf_keys, huggingface, safetensors
 
 _spec = importlib.util.spec_from_file_location("headers", Path(__file__).with_name("headers.py"))
 assert _spec and _spec.loader
@@ -187,3 +189,59 @@ def test_the_page_hands_over_slices_until_nothing_more_is_wanted(name: str) -> N
         start, count = found["want"]["offset"], found["want"]["size"]
         slices.append({"offset": start, "data": base64.b64encode(data[start : start + count]).decode()})
     assert found["changes"], found
+
+
+ROUND = {
+    "meta-llama/Llama-3.1-8B": ("llama", {"rope.freq_base": 500_000}),
+    "Qwen/Qwen3-30B-A3B": ("qwen3moe", {}),
+    "google/gemma-2-2b": ("gemma2", {}),
+    "microsoft/Phi-3-mini-4k-instruct": ("phi3", {}),
+    "deepseek-ai/DeepSeek-V2-Lite": ("deepseek2", {}),
+    "openai/gpt-oss-20b": ("gpt-oss", {}),
+    "state-spaces/mamba-130m-hf": ("mamba", {}),
+    "ai21labs/Jamba-v0.1": (
+        "jamba",
+        {"ssm.conv_kernel": 4, "ssm.state_size": 16, "ssm.time_step_rank": 256, "ssm.inner_size": 8192},
+    ),
+    "nvidia/Nemotron-H-8B-Base-8K": (
+        "nemotron_h",
+        {
+            "ssm.conv_kernel": 4,
+            "ssm.state_size": 128,
+            "ssm.group_count": 8,
+            "ssm.time_step_rank": 128,
+            "ssm.inner_size": 8192,
+        },
+    ),
+    "Qwen/Qwen3-Next-80B-A3B-Instruct": (
+        "qwen3next",
+        {
+            "ssm.conv_kernel": 4,
+            "ssm.state_size": 128,
+            "ssm.group_count": 16,
+            "ssm.time_step_rank": 32,
+            "ssm.inner_size": 4096,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("id", ROUND)
+def test_a_converted_model_comes_back_with_its_architecture(id: str) -> None:
+    """A header written from the architecture, as a converter would, is read as that architecture again."""
+    arch, extra = ROUND[id]
+    config = load_model(id)["config"]
+    model = huggingface.read(config)
+    pairs: dict[str, Any] = {"general.architecture": arch} | {f"{arch}.{key}": value for key, value in extra.items()}
+    for key, suffix in {**gguf_keys.COMMON, **gguf_keys.ARCHITECTURES[arch].keys}.items():
+        if type(config.get(key)) is int:
+            pairs.setdefault(f"{arch}.{suffix}", config[key])
+    rows = []
+    for number, one in enumerate(file_tensors(model)):
+        name = f"blk.{one.block}.{one.name}" if one.block >= 0 else one.name
+        taken = any(name + ".weight" == row[0] for row in rows)
+        rest = one.tensor.elements // one.row
+        rows.append((f"{name}.{number}" if taken else f"{name}.weight", (one.row, rest) if rest > 1 else (one.row,), 1))
+    data = headers.gguf(pairs, rows, data=False)
+    changes, _ = gguf.fields(gguf.header(headers.Counting(data)))
+    assert huggingface.read(changes["config"]).parameters == model.parameters
