@@ -1,16 +1,15 @@
-// The Python engine: a module worker that boots Pyodide with the precompiled standard library, unpacks our wheel and
+// The Python engine: a module worker that boots Pyodide with the precompiled standard library and package, and
 // answers {id, name, text} with {id, text} or {id, error}. Starts by itself; reports {type: 'stage' | 'ready' | 'failed'}.
 //
 // All files are fetched at once. After a normal start it may keep a memory snapshot, with which the next start skips
 // Python's own start-up; whenever that snapshot is missing, stale or broken, the normal start runs.
 import {assets} from './assets.js';
 import {readSnapshot, dropSnapshot, keepSnapshot} from './snapshot.js';
-import {unzip} from './unzip.js';
 
 const at = (path) => new URL(path, import.meta.url).href;
 const PYODIDE = at(assets.pyodide);
 const STDLIB = at(assets.python + 'stdlib.zip');
-const WHEEL = at(assets.python + assets.wheel);
+const PACKAGE = at(assets.python + 'gauge.zip');
 const WASM = PYODIDE + 'pyodide.asm.wasm';
 
 const DOOR = `
@@ -68,7 +67,7 @@ function download(url) {
     return found;
   });
   response.catch(() => {});
-  if (!url.endsWith('.whl')) inFlight.set(url, response);
+  if (url !== PACKAGE) inFlight.set(url, response);
   return response;
 }
 
@@ -117,8 +116,8 @@ async function boot() {
   const snapshot = readSnapshot(assets);
   download(WASM);
   download(STDLIB);
-  const files = download(WHEEL).then((response) => response.arrayBuffer()).then(unzip);
-  files.catch(() => {}); // awaited by the start, which reports it
+  const archive = download(PACKAGE).then((response) => response.arrayBuffer());
+  archive.catch(() => {}); // awaited by the start, which reports it
   const script = import(PYODIDE + 'pyodide.asm.mjs');
   script.catch(() => {});
   const {loadPyodide} = await import(PYODIDE + 'pyodide.mjs');
@@ -126,51 +125,40 @@ async function boot() {
   const memory = await snapshot;
   if (memory) {
     try {
-      return await restore(loadPyodide, files, memory);
+      return await restore(loadPyodide, archive, memory);
     } catch (error) {
       console.warn(`The saved start could not be used (${lastLine(error)}); starting normally.`);
       await dropSnapshot();
     }
   }
-  return start(loadPyodide, files);
+  return start(loadPyodide, archive);
 }
 
-const SITE_PACKAGES = '/lib/python3.14/site-packages';
+const PACKAGE_PATH = '/lib/gauge.zip';
 
-function settings(files, more) {
+function settings(archive, more) {
   return {
     indexURL: PYODIDE,
     stdLibURL: STDLIB,
     lockFileContents: JSON.stringify(assets.lock),
     packageBaseUrl: PYODIDE,
-    fsInit: async (system) => write(system, await files),
+    env: {PYTHONPATH: PACKAGE_PATH},
+    fsInit: async (system) => system.writeFile(PACKAGE_PATH, new Uint8Array(await archive), {canOwn: true}),
     ...more,
   };
 }
 
-/** Puts the package where Python looks for it; without its metadata, which Pyodide would turn into a JavaScript object. */
-function write(system, files) {
-  const made = new Set();
-  for (const [name, bytes] of files) {
-    if (!name.startsWith('gauge/')) continue;
-    const folder = `${SITE_PACKAGES}/${name.slice(0, name.lastIndexOf('/'))}`;
-    if (!made.has(folder)) system.mkdirTree(folder);
-    made.add(folder);
-    system.writeFile(`${SITE_PACKAGES}/${name}`, bytes, {canOwn: true});
-  }
-}
-
-async function start(loadPyodide, files) {
+async function start(loadPyodide, archive) {
   stage('start');
-  const python = await loadPyodide(settings(files, {_makeSnapshot: true}));
+  const python = await loadPyodide(settings(archive, {_makeSnapshot: true}));
   stage('package');
   return {python, snapshot: false};
 }
 
-/** The saved memory holds every imported module; the files that it may still read are not inside. */
-async function restore(loadPyodide, files, memory) {
+/** The saved memory holds every imported module; the archives that it may still read are not inside. */
+async function restore(loadPyodide, archive, memory) {
   stage('start', {fromCache: true});
-  return {python: await loadPyodide(settings(files, {_loadSnapshot: memory})), snapshot: true};
+  return {python: await loadPyodide(settings(archive, {_loadSnapshot: memory})), snapshot: true};
 }
 
 /** Once nothing has been asked for a while: the saved memory then holds what answering has already loaded. */

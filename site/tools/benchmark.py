@@ -34,7 +34,7 @@ READY = '#answer[data-state="live"], #bare[data-state="live"]'
 STORED = """async () => {
   await navigator.serviceWorker.ready;
   for (let n = 0; n < 300; n += 1) {
-    if (await caches.has('compute-gauge-start')) return true;
+    if (await caches.has('compute-gauge-start') && (await (await caches.open('compute-gauge-start')).keys()).length) return true;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   return false;

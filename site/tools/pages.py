@@ -22,7 +22,7 @@ NOT_SHIPPED = {"tools", "node_modules", "package.json", "package-lock.json", ".n
 TEXT = {".html", ".js", ".css", ".webmanifest", ".json"}
 # Never stored ahead: what the benchmark compares with, papers, and hundreds of model pages (kept once visited).
 NOT_OFFLINE = ("benchmark", "sw.js", "licences/", "sbom.json", "models/")
-PLAYGROUND_ONLY = ("playground", "vendor/pyscript", "stdlib-rest.zip", "micropip-", "pyodide-lock.json")
+PLAYGROUND_ONLY = ("playground", "vendor/pyscript", "stdlib-rest.zip", ".whl", "pyodide-lock.json")
 
 
 def assemble(micropip: Path) -> None:
@@ -70,7 +70,7 @@ def write_assets(folder: Path, facts: dict[str, object], build: str) -> None:
     boot = [
         *(pyodide + name for name in runtime.PYODIDE_FILES),
         python + "stdlib.zip",
-        python + str(facts["wheel"]),
+        python + "gauge.zip",
     ]
     sizes = {}
     for name in boot:

@@ -56,6 +56,7 @@ def main(site_packages: str) -> str:
             (boot if is_kept(name, kept) else rest)[target] = data
     write_zip("/out/stdlib.zip", boot)
     write_zip("/out/stdlib-rest.zip", rest)
+    write_zip("/out/gauge.zip", package_archive(site_packages))
     Path("/out/bytecode.json").write_text(json.dumps(package_bytecode(site_packages)))
     Path("/out/modules.json").write_text(json.dumps(sorted(kept)))
     return f"standard library: {len(boot)} files at boot, {len(rest)} for the playground"
@@ -110,7 +111,7 @@ def bytecode(source: bytes, filename: str, *, optimize: int) -> bytes:
 
 
 def package_bytecode(site_packages: str) -> dict[str, str]:
-    """Checked-hash .pyc files for ``gauge``, so that a person who edits the installed source is still believed."""
+    """Checked-hash .pyc files for the wheel, so that a person who edits the installed source is still believed."""
     found = {}
     for path in sorted(Path(site_packages, "gauge").rglob("*.py")):
         source = path.read_bytes()
@@ -118,6 +119,20 @@ def package_bytecode(site_packages: str) -> dict[str, str]:
         data = external._code_to_hash_pyc(code, importlib.util.source_hash(source), True)
         cached = path.parent / "__pycache__" / f"{path.stem}.{sys.implementation.cache_tag}.pyc"
         found[cached.relative_to(site_packages).as_posix()] = base64.b64encode(data).decode()
+    return found
+
+
+def package_archive(site_packages: str) -> dict[str, bytes]:
+    """The package as the calculator imports it, straight from a zip: bytecode and data, without the documentation plugins."""
+    found = {}
+    for path in sorted(Path(site_packages, "gauge").rglob("*")):
+        name = path.relative_to(site_packages).as_posix()
+        if path.is_dir() or "__pycache__" in path.parts or name.startswith("gauge/embed/"):
+            continue
+        if path.suffix == ".py":
+            found[name + "c"] = bytecode(path.read_bytes(), name, optimize=0)
+        else:
+            found[name] = path.read_bytes()
     return found
 
 

@@ -30,7 +30,10 @@ def npm_version(name: str) -> str:
 
 
 def precompile(node: Path) -> None:
-    """Run the pinned Pyodide in Node once: bytecode for the standard library and for the package."""
+    """Run the pinned Pyodide in Node once: bytecode for the standard library and for the package.
+
+    The wheel is what micropip and pip install; gauge.zip is the same package as the calculator imports it.
+    """
     plain = WORK / "wheel" / wheel.filename()
 
     def make() -> None:
@@ -45,7 +48,7 @@ def precompile(node: Path) -> None:
     package = [SITE / "package-lock.json", wheel.ROOT / "pyproject.toml", wheel.ROOT / "LICENSE"]
     readme = [path for path in [wheel.ROOT / "README.md"] if path.exists()]
     inputs = digest(wheel.PACKAGE, *tools, *package, *readme)
-    step("precompiled Python", inputs, [MADE / "stdlib.zip", MADE / wheel.filename()], make)
+    step("precompiled Python", inputs, [MADE / "stdlib.zip", MADE / "gauge.zip", MADE / wheel.filename()], make)
 
 
 def install(dist: Path, micropip: Path) -> dict[str, object]:
@@ -64,7 +67,7 @@ def install(dist: Path, micropip: Path) -> dict[str, object]:
         (dist / "vendor" / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(MODULES / name / source, dist / "vendor" / target)
 
-    made = [MADE / "stdlib.zip", MADE / "stdlib-rest.zip", MADE / wheel.filename()]
+    made = [MADE / "stdlib.zip", MADE / "stdlib-rest.zip", MADE / "gauge.zip", MADE / wheel.filename()]
     folder = dist / "python" / digest(*made, json.dumps(npm_version("pyodide")))[:12]
     copy_files(MADE, folder, [path.name for path in made])
     benchmark = dist / "benchmark"

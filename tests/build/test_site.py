@@ -131,7 +131,7 @@ def test_boot_needs_no_more_bytes_than_bare_pyodide() -> None:
     pyodide = next(DIST.glob("vendor/pyodide-*"))
     runtime = sum(sent(pyodide / name) for name in ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm"))
     bare = runtime + sent(DIST / "benchmark/python_stdlib.zip") + sent(pyodide / "pyodide-lock.json")
-    python = [path for path in DIST.glob("python/*/*") if path.name != "stdlib-rest.zip"]
+    python = [path for path in DIST.glob("python/*/*") if path.name in {"stdlib.zip", "gauge.zip"}]
     page = [path for path in DIST.iterdir() if path.suffix in {".js", ".css"} or path.name == "index.html"]
     data = list((DIST / "data").glob("*.json"))
     ours = runtime + sum(sent(path) for path in [*python, *page, *data])
