@@ -42,8 +42,13 @@ export class Engine extends EventTarget {
   #start() {
     this.state = 'booting';
     this.#began = performance.now();
+    let said = [];
     try {
-      this.#worker = new Worker(new URL('./worker.js', import.meta.url), {type: 'module', name: 'compute-gauge'});
+      const early = globalThis.computeGaugeEarly; // start.js began before this module had arrived
+      globalThis.computeGaugeEarly = null;
+      if (early?.failed) throw new Error(early.failed);
+      this.#worker = early?.worker ?? new Worker(new URL('./worker.js', import.meta.url), {type: 'module', name: 'compute-gauge'});
+      said = early?.said ?? [];
     } catch (error) {
       queueMicrotask(() => this.#fail(`the worker could not be started: ${error.message}`));
       return;
@@ -54,6 +59,7 @@ export class Engine extends EventTarget {
       this.#fail(event.message || 'the worker could not be loaded');
     };
     this.#alive();
+    queueMicrotask(() => said.forEach((data) => this.#receive(data)));
     for (const [id, {name, text}] of this.#waiting) this.#worker.postMessage({id, name, text});
   }
 
