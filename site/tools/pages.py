@@ -93,7 +93,23 @@ def prerender(folder: Path, assets: dict[str, object]) -> None:
         raise BuildError(f"the package cannot be imported: {error}", remedy) from error
     template = folder / "index.html"
     template.write_text(page.document(template.read_text(encoding="utf-8"), {}, assets), encoding="utf-8")
+    embed(folder)
     catalogue(folder, assets)
+
+
+def embed(folder: Path) -> None:
+    """embed.html: the prerendered calculator, with embed.js deciding when Python starts."""
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    changes = {
+        '<script type="module" async src="start.js"></script>\n': "",
+        '<script type="module" src="app.js"></script>': '<script type="module" src="embed.js"></script>',
+        '<link rel="stylesheet" href="print.css" media="print">': (
+            '<link rel="stylesheet" href="print.css" media="print">\n'
+            '<link rel="stylesheet" href="embed.css">\n<meta name="robots" content="noindex">'
+        ),
+    }
+    (folder / "embed.html").write_text(text, encoding="utf-8")
+    fill(folder / "embed.html", changes)
 
 
 def catalogue(folder: Path, assets: dict[str, object]) -> None:
