@@ -14,6 +14,8 @@ from gauge.layers.norm import Norm
 from gauge.sequence import Sequence
 from gauge.tensor import Dim, Tensor
 
+TOWER = "tower."
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -55,7 +57,11 @@ class Part:
             yield from extra.weights()
 
     def weights(self) -> Iterator[tuple[Tensor, int]]:
-        """Every tensor with the number of layers that own one."""
+        """Every tensor with the number of layers that own one; a tower's are named as such."""
+        for tensor, count in self._weights():
+            yield (replace(tensor, name=TOWER + tensor.name) if self.optional else tensor), count
+
+    def _weights(self) -> Iterator[tuple[Tensor, int]]:
         for tensor in self.outer():
             yield tensor, 1
         for block, count in self.runs():

@@ -12,7 +12,8 @@ from gauge.formats import FLOAT16, FLOAT32, FORMATS, Format
 from gauge.tensor import Dim, Extent, Tensor
 from gauge.units import ceil_div
 
-KEPT = frozenset({"token_embedding", "position_embedding", "type_embedding", "head", "router", "patch_embedding"})
+KEPT = frozenset({"token_embedding", "position_embedding", "type_embedding", "head", "router", "patch_embedding", "convolution"})
+TOWER = "tower."  # how weights of vision and sound towers begin: calibrated recipes leave them out
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class Scheme:
     """How linear weights are stored: `format`, a scale for every `group` numbers in `scale`, a zero point in `zero`.
 
     `second_group`: scales are themselves stored in 8 bits with a float32 scale for so many of them. `per_row`: one
-    scale a row instead of a group. What `KEPT` names (and vectors) stays in the plan's dtype.
+    scale a row instead of a group. What `KEPT` names (and vectors) stays in the plan's dtype, and so do towers unless
+    the scheme takes every matrix (`towers`; bitsandbytes).
     """
 
     id: str
@@ -32,10 +34,12 @@ class Scheme:
     zero: Format | None = None
     second_group: int = 0
     per_row: bool = False
+    towers: bool = False
 
     def stored(self, weight: Tensor, dtype: Format) -> Iterator[Tensor]:
         """The tensors that hold `weight` in memory."""
-        if self.format is None or weight.role in KEPT or _width(weight) < 2:
+        kept = weight.role in KEPT or (not self.towers and weight.name.startswith(TOWER))
+        if self.format is None or kept or _width(weight) < 2:
             yield weight.stored_as(dtype)
             return
         yield weight.stored_as(self.format)
@@ -60,9 +64,7 @@ def _width(weight: Tensor) -> int:
 
 
 def _vector(name: str, count: int, format: Format, weight: Tensor) -> Tensor:
-    return replace(
-        weight, name=name, dims=(Extent(Dim.BLOCKS, count, count),), format=format, role=f"{weight.role}_scale"
-    )
+    return replace(weight, name=name, dims=(Extent(Dim.BLOCKS, count, count),), format=format, role=f"{weight.role}_scale")
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -79,8 +81,12 @@ SCHEMES: dict[str, Scheme] = {
         ),
         Scheme("int8", "INT8, one scale a row", FORMATS["int8"], "weight-only int8", scale=FLOAT16, per_row=True),
         Scheme("int4", "INT4, groups of 128", FORMATS["int4"], "weight-only int4", group=128, scale=FLOAT16),
-        Scheme("bnb-int8", "bitsandbytes LLM.int8()", FORMATS["int8"], "arXiv 2208.07339", scale=FLOAT32, per_row=True),
-        Scheme("bnb-nf4", "bitsandbytes NF4", FORMATS["nf4"], "arXiv 2305.14314, section 3", group=64, scale=FLOAT32),
+        Scheme(
+            "bnb-int8", "bitsandbytes LLM.int8()", FORMATS["int8"], "arXiv 2208.07339", scale=FLOAT32, per_row=True, towers=True
+        ),
+        Scheme(
+            "bnb-nf4", "bitsandbytes NF4", FORMATS["nf4"], "arXiv 2305.14314, section 3", group=64, scale=FLOAT32, towers=True
+        ),
         Scheme(
             "bnb-nf4-double",
             "bitsandbytes NF4, double quantization",
@@ -89,6 +95,7 @@ SCHEMES: dict[str, Scheme] = {
             group=64,
             scale=FORMATS["uint8"],
             second_group=256,
+            towers=True,
         ),
         Scheme(
             "gptq-int4-g128",
