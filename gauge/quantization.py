@@ -12,7 +12,19 @@ from gauge.formats import FLOAT16, FLOAT32, FORMATS, Format
 from gauge.tensor import Dim, Extent, Tensor
 from gauge.units import ceil_div
 
-KEPT = frozenset({"token_embedding", "position_embedding", "type_embedding", "head", "router", "patch_embedding", "convolution"})
+KEPT = frozenset(
+    {
+        "token_embedding",
+        "position_embedding",
+        "type_embedding",
+        "patch_embedding",
+        "class_token",
+        "mask_token",
+        "convolution",
+        "head",
+        "router",
+    }
+)
 TOWER = "tower."  # how weights of vision and sound towers begin: calibrated recipes leave them out
 
 
