@@ -20,6 +20,7 @@ export class Later {
   cancel() {
     this.#round += 1;
     clearTimeout(this.#timer);
+    stale(true);
   }
 
   start(page) {
@@ -45,7 +46,15 @@ export class Later {
 
 class Stale extends Error {}
 
+/** What belongs to the question before cannot be pressed until it is answered anew. */
+function stale(on) {
+  for (const part of document.querySelectorAll('[data-late]')) part.inert = on;
+}
+
 /** A job that puts the fragments of one ask into the page. */
 export function fragmentsOf(name) {
-  return async (page, ask) => swap((await ask(name, page.request())).fragments);
+  return async (page, ask) => {
+    swap((await ask(name, page.request())).fragments);
+    stale(false);
+  };
 }
