@@ -5,9 +5,15 @@ become markup.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 VOID = frozenset({"input", "br", "hr", "img", "meta", "link", "rect", "line", "path", "circle", "use"})
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
+_SPECIAL = re.compile(r"[\x00-\x08\x0b-\x1f&<>\"']")
 
 
 class Markup(str):
@@ -22,13 +28,9 @@ Value = str | int | float | bool | None
 
 def escape(text: str) -> Markup:
     """Text as markup: the five characters that mean something are replaced, control characters dropped."""
-    visible = "".join(c for c in text if c in "\n\t" or ord(c) >= 32)
-    return Markup(html.escape(visible, quote=True))
-
-
-def raw(text: str) -> Markup:
-    """Markup written by this package itself, never by a user."""
-    return Markup(text)
+    if not _SPECIAL.search(text):
+        return Markup(text)
+    return Markup(html.escape(_CONTROL.sub("", text), quote=True))
 
 
 def join(*children: Child) -> Markup:
@@ -61,6 +63,15 @@ def tag(element: str, /, *children: Child, **attributes: Value) -> Markup:
 def _attribute(key: str, value: Value) -> str:
     if value is None or value is False:
         return ""
+    return f" {_spelled(key)}" if value is True else f' {_spelled(key)}="{escape(str(value))}"'
+
+
+@lru_cache(maxsize=256)
+def _spelled(key: str) -> str:
     # NOTE: viewBox and its like are camel case in SVG; everything else is spelled with hyphens.
-    spelled = key.rstrip("_").replace("_", "-")
-    return f" {spelled}" if value is True else f' {spelled}="{escape(str(value))}"'
+    return key.rstrip("_").replace("_", "-")
+
+
+def raw(text: str) -> Markup:
+    """Markup written by this package itself, never by a user."""
+    return Markup(text)
