@@ -5,9 +5,10 @@ GGUF file types have rules of their own in `gauge.gguf`; here are the schemes of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from gauge.errors import RequestError
 from gauge.formats import FLOAT16, FLOAT32, FORMATS, Format
 from gauge.tensor import Dim, Extent, Tensor
 from gauge.units import ceil_div
@@ -57,7 +58,7 @@ class Scheme:
         yield weight.stored_as(self.format)
         if self.scale is None:
             return
-        scales = weight.dims[0].size if self.per_row else ceil_div(weight.elements, self.group)
+        scales = rows_of(weight) if self.per_row else ceil_div(weight.elements, self.group)
         yield from self._scales(weight, scales)
 
     def _scales(self, weight: Tensor, count: int) -> Iterator[Tensor]:
@@ -67,6 +68,15 @@ class Scheme:
             yield _vector(f"zero points of {weight.name}", count, self.zero, weight)
         if self.second_group:
             yield _vector(f"scales of the scales of {weight.name}", ceil_div(count, self.second_group), FLOAT32, weight)
+
+
+def rows_of(weight: Tensor) -> int:
+    """Output rows of a matrix: all dimensions but the one that it reads, which is heads × head size for outputs."""
+    inner = weight.dims[-1].size
+    reads_heads = len(weight.dims) > 2 and weight.dims[-1].dim in (Dim.HEAD, Dim.VALUE_HEAD)
+    if reads_heads and weight.dims[-2].dim in (Dim.HEADS, Dim.KV_HEADS):
+        inner *= weight.dims[-2].size
+    return weight.elements // max(inner, 1)
 
 
 def _width(weight: Tensor) -> int:
@@ -87,9 +97,9 @@ SCHEMES: dict[str, Scheme] = {
             "fp8",
             "FP8",
             FORMATS["fp8"],
-            "compressed-tensors float-quantized, one scale a row",
+            "fine-grained FP8 of DeepSeek-V3 and Qwen3: one float32 scale for a block of 128 × 128",
+            group=128 * 128,
             scale=FLOAT32,
-            per_row=True,
         ),
         Scheme("int8", "INT8, one scale a row", FORMATS["int8"], "weight-only int8", scale=FLOAT16, per_row=True),
         Scheme("int4", "INT4, groups of 128", FORMATS["int4"], "weight-only int4", group=128, scale=FLOAT16),
@@ -140,6 +150,58 @@ SCHEMES: dict[str, Scheme] = {
         Scheme("nvfp4", "NVFP4", FORMATS["nvfp4"], "NVIDIA NVFP4, one FP8 scale for 16 values"),
     )
 }
+
+
+Store = Callable[[Tensor], Iterator[Tensor]]
+DENSE = "Embeddings, head, routers, norms, biases and scales stay dense."
+
+
+def share_kept(sparsity: str) -> tuple[int, int] | None:
+    """(kept, of) values under a sparsity such as `0.5`; None for `none`. Raises RequestError."""
+    if sparsity in ("", "none", "0"):
+        return None
+    if sparsity == "2:4":
+        return 2, 4
+    try:
+        gone = float(sparsity)
+    except ValueError:
+        gone = -1.0
+    if not 0 < gone < 1:
+        raise RequestError("sparsity", f"{sparsity!r} is no pattern or share", "give none, 2:4 or a share such as 0.5")
+    return 10_000 - round(gone * 10_000), 10_000
+
+
+def store_of(quantization: str, sparsity: str, dtype: Format) -> Store:
+    """How weights are stored under a scheme and a sparsity. Raises RequestError.
+
+    2:4 keeps two of four values and a 2-bit index for each; any other share is stored as compressed rows: kept values,
+    a 32-bit column for each, a 32-bit start of each row.
+    Source: NVIDIA Ampere architecture whitepaper (2:4); torch.sparse_csr_tensor.
+    """
+    scheme, kept = scheme_of(quantization), share_kept(sparsity)
+
+    def dense(weight: Tensor) -> Iterator[Tensor]:
+        yield from scheme.stored(weight, dtype)
+
+    def sparse(weight: Tensor) -> Iterator[Tensor]:
+        assert kept is not None
+        for held in scheme.stored(weight, dtype):
+            plain = weight.role in KEPT or _width(weight) < 2 or held.role.endswith("_scale")
+            yield from (held,) if plain else _pruned(held, kept)
+
+    return dense if kept is None else sparse
+
+
+def _pruned(held: Tensor, kept: tuple[int, int]) -> Iterator[Tensor]:
+    whole = held.elements
+    count = ceil_div(whole * kept[0], kept[1])
+    note = f"{kept[0] / kept[1]:.2%} of {whole:,} values kept"
+    yield replace(held, dims=(Extent(Dim.ELEMENTS, count, whole, note),))
+    if kept == (2, 4):
+        yield _vector(f"2-bit indices of {held.name}", ceil_div(count, 4), FORMATS["uint8"], held)
+        return
+    yield _vector(f"columns of {held.name}", count, FORMATS["int32"], held)
+    yield _vector(f"row starts of {held.name}", rows_of(held) + 1, FORMATS["int32"], held)
 
 
 def scheme_of(quantization: str) -> Scheme:

@@ -21,7 +21,7 @@ from gauge.memory.state import cache_formats
 from gauge.memory.weights import stored, weight_items
 from gauge.model import Model
 from gauge.plan import Plan
-from gauge.quantization import scheme_of
+from gauge.quantization import store_of
 from gauge.tape import How
 from gauge.tensor import Axis, Dim, Mesh, Rules, Tensor, extent
 from gauge.units import ceil_div, round_up
@@ -91,14 +91,15 @@ def shaped(model: Model, degree: int) -> Callable[[Tensor], Tensor]:
 
 def engine_weights(model: Model, plan: Plan, table: Format | None = None) -> Iterator[Item]:
     """Weights of one device and what is kept beside them; `table` is the format of position tables."""
-    dtype, scheme = FORMATS[plan.dtype], scheme_of(plan.quantization)
+    dtype = FORMATS[plan.dtype]
+    store = store_of(plan.quantization, plan.sparsity, dtype)
     shape, rules, mesh = shaped(model, plan.tensor_parallel), weight_rules(plan), serving_mesh(plan)
-    yield from weight_items(model, lambda t: scheme.stored(t, dtype), rules, mesh, shape=shape)
+    yield from weight_items(model, store, rules, mesh, shape=shape)
     for one in rotary_tables(model, table or dtype):
         yield item("weights.rotary", one, why=WHY_TABLE, source=SOURCE, certainty="policy")
     for copy in layered(absorbed(model, dtype, TENSOR_RULES, mesh), len(model.decoder.blocks)):
         yield item("weights.absorbed", copy, why=WHY_ABSORBED, source=SOURCE, certainty="policy")
-    extra = rounding(stored(model, lambda t: scheme.stored(t, dtype), rules, mesh, shape))
+    extra = rounding(stored(model, store, rules, mesh, shape))
     if extra:
         factors = (Factor("bytes", extra, "of all matrices of 10 MiB and more"),)
         source = "PyTorch c10/cuda/CUDACachingAllocator.cpp"

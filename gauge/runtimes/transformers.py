@@ -16,12 +16,13 @@ from gauge.memory.collect import stacked
 from gauge.memory.engine_weights import positions, rotary_sizes, rounding
 from gauge.memory.overhead import served
 from gauge.memory.segments import Lengths, Tracer, lengths
+from gauge.memory.stages import stages
 from gauge.memory.state import cache_formats, state_items
 from gauge.memory.weights import buffer_items, stored, weight_items
 from gauge.model import Model
 from gauge.overheads import overhead
 from gauge.plan import Plan
-from gauge.quantization import scheme_of
+from gauge.quantization import Store, store_of
 from gauge.runtimes.release import Release, release
 from gauge.sequence import Sequence
 from gauge.tape import How, Moment, Storage, Tape, dims
@@ -34,24 +35,38 @@ WHY_TABLES = "Before 4.45 every layer registered its own cosine and sine tables 
 
 
 def inference(case: Case) -> Breakdown:
-    """Weights, cache and the prefill's peak."""
+    """Weights, cache and the prefill's peak on the fullest device; layers are spread evenly over several."""
+    count = case.cluster.count
+    spread = count > 1 and len(case.model.parts) == 1 and count <= len(case.model.decoder.blocks)
+    pools = [_pool(replace(case, model=s.model)) for s in stages(case.model, count if spread else 1)]
+    return Breakdown(pools=(max(pools, key=lambda p: p.device),))
+
+
+def on_host(case: Case) -> bool:
+    """Whether the model runs on a processor: no accelerator, or a computer, board or phone without one of its own."""
+    device = case.cluster.device
+    return case.cluster.count == 0 or (device is not None and device.kind in ("cpu", "mobile"))
+
+
+def _pool(case: Case) -> Pool:
     plan, model = case.plan, case.model
     dtype = FORMATS[plan.dtype]
-    scheme = scheme_of(plan.quantization)
     which = release(plan.runtime_version)
-    items = [*weight_items(model, lambda t: scheme.stored(t, dtype)), *buffer_items(model, dtype)]
-    items += _booked(model, plan)
+    store = store_of(plan.quantization, plan.sparsity, dtype)
+    items = [*weight_items(model, store), *buffer_items(model, dtype)]
     items += _tables(model, dtype, which)
     items += _cache(case)
     items += _prefill(case, which)
-    pool = Pool("gpu", max(case.cluster.count, 1), merged(items), PREFILL)
-    return Breakdown(pools=(served(pool),))
+    if on_host(case):
+        process = constant("framework.process", overhead("pytorch", "process"))
+        return Pool("host", 1, merged([*items, process]), PREFILL)
+    items += _booked(model, store)
+    return served(Pool("gpu", max(case.cluster.count, 1), merged(items), PREFILL))
 
 
 # ------------------------------------------------------------------------------------------------ what stays
-def _booked(model: Model, plan: Plan) -> Iterator[Item]:
-    scheme, dtype = scheme_of(plan.quantization), FORMATS[plan.dtype]
-    extra = rounding(stored(model, lambda t: scheme.stored(t, dtype)), fused=False)
+def _booked(model: Model, store: Store) -> Iterator[Item]:
+    extra = rounding(stored(model, store), fused=False)
     if extra:
         yield product(
             "workspace.rounding",
@@ -154,15 +169,42 @@ def activation_items(tensors: Iterable[tuple[Tensor, int]], moment: str) -> Iter
         yield item(kind, one, why="Alive while the prompt passes through this layer.", moments=(moment,))
 
 
+LOADERS = {
+    "bnb-int8": "BitsAndBytesConfig(load_in_8bit=True)",
+    "bnb-nf4": 'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")',
+    "bnb-nf4-double": 'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)',
+}
+KERNELS = {"sdpa": "sdpa", "flash": "flash_attention_2", "eager": "eager"}
+
+
+def command(case: Case) -> str:
+    """A snippet that loads and runs the model with these settings."""
+    plan = case.plan
+    place = '"cpu"' if on_host(case) else '"auto"'
+    words = [f"dtype=torch.{plan.dtype}", f"device_map={place}", f'attn_implementation="{KERNELS[plan.attention]}"']
+    if plan.quantization in LOADERS:
+        words.append(f"quantization_config={LOADERS[plan.quantization]}")
+    new = max(plan.tokens - (plan.prompt_length or plan.tokens), 1)
+    return "\n".join(
+        (
+            f'model = AutoModelForCausalLM.from_pretrained("{case.model.id}", {", ".join(words)})',
+            f"model.generate(**inputs, max_new_tokens={new})",
+        )
+    )
+
+
 RUNTIMES = (
     Runtime(
         id="transformers",
         label="transformers (PyTorch)",
         tasks=("inference",),
         breakdown=inference,
+        command=command,
         uses=frozenset(
             {
                 "quantization",
+                "sparsity",
+                "devices",
                 "attention",
                 "prompt_length",
                 "target_length",
