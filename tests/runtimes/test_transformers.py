@@ -1,0 +1,64 @@
+"""transformers inference: logits by release, quantized weights, sparsity, hosts and several devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gauge.api import answer_to
+
+LLAMA = "meta-llama/Llama-3.1-8B"
+VOCAB = 128_256
+
+
+def pool(**request: Any) -> dict[str, Any]:
+    """The only pool of an answer."""
+    found = answer_to({"model": LLAMA, **request}, deep=False)
+    assert "errors" not in found, found
+    (only,) = found["pools"]
+    return dict(only)
+
+
+def total(found: dict[str, Any], component: str) -> int:
+    """Bytes of a component at its largest moment."""
+    chosen = [i for i in found["items"] if i["component"].partition(".")[0] == component]
+    moments = {m for i in chosen for m in i["moments"]} or {""}
+    return max(sum(i["bytes"] for i in chosen if not i["moments"] or m in i["moments"]) for m in moments)
+
+
+def test_old_releases_keep_logits_of_the_whole_prompt() -> None:
+    """Before 4.45 every position had logits, in 16 bits and once more in float32: 6 bytes a vocabulary entry."""
+    old = total(pool(runtime_version="4.38.2", sequence_length=2048), "logits")
+    assert old == 6 * 2048 * VOCAB
+    assert total(pool(sequence_length=2048, logits="all"), "logits") == 2 * 2048 * VOCAB
+
+
+def test_sparsity_two_of_four() -> None:
+    dense, sparse = (total(pool(sparsity=s), "weights") for s in ("none", "2:4"))
+    pruned = 6_979_321_856  # weights of all linear layers in the blocks
+    assert dense - sparse == pruned * 2 - (pruned + pruned // 8)
+
+
+def test_sparsity_as_a_share_costs_indices() -> None:
+    assert total(pool(sparsity="0.5"), "weights") > total(pool(), "weights")
+    assert total(pool(sparsity="0.9"), "weights") < total(pool(), "weights")
+
+
+@pytest.mark.parametrize("scheme", ["fp8", "int8", "bnb-nf4", "gptq-int4-g128", "awq-int4-g128"])
+def test_embeddings_and_head_stay_dense(scheme: str) -> None:
+    found = pool(quantization=scheme)
+    sizes = {i["label"]: i["bytes"] for i in found["items"]}
+    assert sizes["token embedding"] == sizes["output head"] == VOCAB * 4096 * 2
+
+
+def test_layers_over_two_devices() -> None:
+    one, two = pool(devices=1), pool(devices=2)
+    assert total(two, "weights") < 0.6 * total(one, "weights")
+    assert total(two, "kv_cache") * 2 == total(one, "kv_cache")
+
+
+def test_a_phone_has_a_host_pool_without_a_driver() -> None:
+    found = pool(model="meta-llama/Llama-3.2-1B", quantization="int4", device="pixel-8")
+    assert found["name"] == "host"
+    assert not any(i["component"] == "framework.context" for i in found["items"])

@@ -1,0 +1,137 @@
+"""vLLM: pool, groups, stages, sampler, as its start-up logs and its cache code have them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gauge.api import answer_to
+from gauge.memory.engine_weights import block_size
+from gauge.memory.paged_cache import Kind, paging
+from gauge.memory.stages import shares
+from gauge.units import GIB, MIB
+
+LLAMA = "meta-llama/Llama-3.1-8B"
+
+
+def ask(**request: Any) -> dict[str, Any]:
+    """An answer of the runtime without inverse questions."""
+    found = answer_to({"runtime": "vllm", "model": LLAMA, "runtime_version": "0.19.0", **request}, deep=False)
+    assert "errors" not in found, found
+    return found
+
+
+def parts(found: dict[str, Any]) -> dict[str, int]:
+    """Bytes by component at the peak."""
+    (pool,) = found["pools"]
+    sums: dict[str, int] = {}
+    for item in pool["items"]:
+        if not item["moments"] or pool["peak"] in item["moments"]:
+            kind = item["component"].partition(".")[0]
+            sums[kind] = sums.get(kind, 0) + item["bytes"]
+    return sums
+
+
+def test_pool_is_what_the_share_leaves() -> None:
+    """Start-up log on an H100: 14.99 GiB weights, 1.89 GiB peak, 58.11 GiB pool, 476,000 tokens at a share of 0.95."""
+    found = ask(
+        device="h100-80gb",
+        device_memory=85029615043,
+        gpu_memory_utilization=0.95,
+        max_num_batched_tokens=8192,
+        max_num_seqs=1024,
+        sequence_length=8192,
+    )
+    assert parts(found)["weights"] / GIB == pytest.approx(14.99, abs=0.006)
+    assert found["capacity"]["kv_pool_bytes"] / GIB == pytest.approx(58.11, abs=0.02)
+    assert found["capacity"]["kv_pool_tokens"] == pytest.approx(476_000, rel=5e-4)
+    assert found["capacity"]["kv_pool_tokens"] % 16 == 0
+
+
+def test_pool_and_its_parts_fill_the_share_exactly() -> None:
+    found = ask(device_memory="80GiB", gpu_memory_utilization=0.9)
+    found_parts = parts(found)
+    inside = sum(found_parts[k] for k in ("weights", "activations", "logits", "workspace", "kv_cache", "framework"))
+    assert inside == int(80 * GIB * 0.9)
+    (pool,) = found["pools"]
+    assert pool["allocated"] < pool["reserved"], "the reserve is no need"
+
+
+def test_eight_bit_cache_doubles_the_tokens() -> None:
+    half = ask(device_memory="80GiB", kv_cache_dtype="fp8")["capacity"]["kv_pool_tokens"]
+    whole = ask(device_memory="80GiB")["capacity"]["kv_pool_tokens"]
+    assert half - 2 * whole in range(0, 32, 16)
+
+
+def test_groups_of_mixed_layers_are_padded() -> None:
+    """Gemma 3 27B: 10 global and 52 local layers make 7 groups of 10; 4B: 5 and 29 make 7 groups of 5."""
+    found = paging([Kind("full", 0, 4096, 16)] * 10 + [Kind("window", 1024, 4096, 16)] * 52)
+    assert found is not None and (len(found.kinds), found.layers, found.padding) == (7, 10, 8)
+    found = paging([Kind("full", 0, 4096, 16)] * 5 + [Kind("window", 1024, 4096, 16)] * 29)
+    assert found is not None and (len(found.kinds), found.layers, found.padding) == (7, 5, 1)
+
+
+def test_attention_blocks_grow_to_hold_a_recurrent_state() -> None:
+    found = paging([Kind("full", 0, 65536, 16)] + [Kind("recurrent", 0, 3_000_000, 0)] * 3)
+    assert found is not None
+    assert found.tokens % 16 == 0 and found.tokens > 16
+    assert found.page >= 3_000_000 > found.page - 16 * 4096
+
+
+def test_left_over_layers_go_before_the_last_stage() -> None:
+    assert shares(32, 4) == [8, 8, 8, 8]
+    assert shares(34, 4) == [8, 9, 9, 8]
+    assert sum(shares(61, 8)) == 61
+
+
+def test_allocator_keeps_rests_up_to_one_mebibyte() -> None:
+    assert block_size(231 * MIB) == 232 * MIB
+    assert block_size(12 * MIB + MIB // 2) == 12 * MIB + MIB // 2
+    assert block_size(1000) == 1024
+
+
+def test_sampler_is_not_split_by_tensor_parallelism() -> None:
+    one, two = (parts(ask(tensor_parallel=n, max_num_seqs=1024)) for n in (1, 2))
+    assert one["logits"] == two["logits"]
+    assert two["weights"] < one["weights"]
+
+
+def test_eager_mode_captures_no_graphs() -> None:
+    assert "cuda_graphs" not in parts(ask(enforce_eager=True))
+    assert parts(ask())["cuda_graphs"] > 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        ({"tensor_parallel": 6}, "tensor_parallel"),
+        ({"pipeline_parallel": 99}, "pipeline_parallel"),
+        ({"expert_parallel": 4}, "expert_parallel"),
+        ({"sparsity": "3:4"}, "sparsity"),
+    ],
+)
+def test_impossible_settings_name_their_field(request_: dict[str, Any], field: str) -> None:
+    found = answer_to({"runtime": "vllm", "model": LLAMA, **request_}, deep=False)
+    assert [e["field"] for e in found["errors"]] == [field]
+    assert found["errors"][0]["remedy"]
+
+
+def test_a_share_without_a_device_is_remarked() -> None:
+    found = ask(gpu_memory_utilization=0.8)
+    assert any("gpu_memory_utilization" in w for w in found["warnings"])
+    assert "kv_pool_bytes" not in found["capacity"]
+
+
+def test_command() -> None:
+    found = ask(tensor_parallel=2, gpu_memory_utilization=0.8, kv_cache_dtype="fp8", sequence_length="8k")
+    assert found["command"] == (
+        "vllm serve meta-llama/Llama-3.1-8B --dtype bfloat16 --max-model-len 8192 --kv-cache-dtype fp8 "
+        "--tensor-parallel-size 2 --gpu-memory-utilization 0.8"
+    )
+
+
+def test_needs_beyond_the_share_are_short() -> None:
+    found = answer_to({"runtime": "vllm", "model": LLAMA, "device_memory": "20GiB", "sequence_length": "128k"})
+    assert found["fit"]["verdict"] == "short" and found["fit"]["headroom_bytes"] < 0
+    assert 0 < len(found["fit"]["remedies"]) <= 3
