@@ -41,7 +41,7 @@ async function start() {
 }
 
 const seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && start());
-seen.observe(answer);
+seen.observe(document.querySelector('main'));
 for (const touched of ['pointerdown', 'keydown', 'focusin']) addEventListener(touched, start, {once: true});
 const button = Object.assign(document.createElement('button'), {type: 'button', textContent: 'Start the calculator'});
 button.addEventListener('click', start);

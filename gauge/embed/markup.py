@@ -75,7 +75,7 @@ def element(fields: Mapping[str, str]) -> str:
 
 def script(site: str) -> str:
     """The one script tag that makes the element work; `site` is where the calculator lives."""
-    return f'<script type="module" src="{escape(site.rstrip("/"))}/compute-gauge.js"></script>'
+    return f'<script async src="{escape(site.rstrip("/"))}/compute-gauge.js"></script>'
 
 
 def plain(found: Mapping[str, Any]) -> Iterable[str]:

@@ -43,7 +43,7 @@ class ComputeGaugePlugin(BasePlugin[ComputeGaugeConfig]):
             nonlocal found
             found += 1
             try:
-                return markup.element(markup.read(match["body"]))
+                return f"<div>{markup.element(markup.read(match['body']))}</div>"  # a block that Markdown leaves alone
             except markup.EmbedError as problem:
                 raise PluginError(f"{page.file.src_uri}: {problem}") from problem
 

@@ -50,7 +50,7 @@ def static_table(found: dict[str, Any]) -> nodes.table:
     table = nodes.table()
     table += nodes.title(text=markup.caption(found))
     group = nodes.tgroup(cols=2)
-    group += [nodes.colspec(colwidth=2), nodes.colspec(colwidth=1)]
+    group += [nodes.colspec(colwidth=48), nodes.colspec(colwidth=16)]
     body = nodes.tbody()
     for words in markup.rows(found):
         row = nodes.row()

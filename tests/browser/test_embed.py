@@ -33,7 +33,7 @@ def page_with(folder: Path, body: str, height: int = 0) -> None:
 
 
 def script(site: Site) -> str:
-    return f'<script type="module" src="{site.url}compute-gauge.js"></script>'
+    return f'<script async src="{site.url}compute-gauge.js"></script>'
 
 
 def live_in_frame(page: Page) -> int:
@@ -132,7 +132,7 @@ def test_a_real_sphinx_site(open_context, tmp_path: Path) -> None:
 def test_a_real_mkdocs_site(open_context, tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     (docs / "guide").mkdir(parents=True)
-    (tmp_path / "mkdocs.yml").write_text("site_name: X\nplugins:\n  - compute-gauge:\n      site: gauge\n")
+    (tmp_path / "mkdocs.yml").write_text("site_name: X\ntheme:\n  name: readthedocs\n  highlightjs: false\nplugins:\n  - compute-gauge:\n      site: gauge\n")
     (docs / "index.md").write_text("# Docs\n")
     (docs / "guide" / "memory.md").write_text(f"# Memory\n\n```compute-gauge\n{FIELDS}\n```\n")
     info = tmp_path / "compute_gauge-0.dist-info"  # what an installed package tells MkDocs about its plugin
