@@ -27,7 +27,11 @@ def derivation(reading: Reading, row: Row) -> Markup:
     line = str(item.get("substituted") or item.get("symbols") or "")
     return tag(
         "details",
-        tag("summary", tag("span", "= ", line or item.get("why") or "a constant", class_="line")),
+        tag(
+            "summary",
+            tag("span", "= ", line or item.get("why") or "a constant", class_="line"),
+            tag("span", "− close", class_="close"),
+        ),
         tag("div", steps(reading, row), class_="steps"),
         class_="math",
     )
