@@ -10,7 +10,7 @@ Source: the autograd formulas of PyTorch 2.13 (tools/autograd/derivatives.yaml) 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -26,7 +26,9 @@ class How:
 
     `compute` is the dtype of unquantized weights and activations; under `autocast` weights are float32 and matrix
     products run in `compute`. `kernels` picks between composed and fused operators (`gauge.kernels`), `attention` the
-    attention kernel as asked for. `dropout` overrides the model's own rates where it is not None.
+    attention kernel as asked for. `dropout` overrides the model's own rates where it is not None. `gathered`: weights
+    come to the layers in `compute`, put together from shards; `wide_stream`: the embeddings' output is float32 even so.
+    `rules` split every tensor over `mesh`; weights follow `weight_rules` where those are given.
     """
 
     compute: Format = BFLOAT16
@@ -45,11 +47,18 @@ class How:
     loss_chunk: int = 0
 
     upcast: bool = False
+    gathered: bool = False
+    wide_stream: bool = False
+    weight_rules: Callable[[Tensor], Rules] | None = None
 
     @property
     def stored(self) -> Format:
-        """The format that the model's weights are held in: float32 where autocast trains them."""
-        return FLOAT32 if self.autocast and self.adapters is None else self.compute
+        """The format that layers find the model's weights in: float32 where autocast trains them."""
+        return FLOAT32 if self.autocast and self.adapters is None and not self.gathered else self.compute
+
+    def split(self, weight: Tensor) -> Tensor:
+        """What one device has of a weight."""
+        return shard(weight, self.weight_rules(weight) if self.weight_rules else self.rules, self.mesh)
 
     def holds(self, weight: Tensor) -> Format:
         """The format of one weight: `upcast` (PEFT's preparation for k-bit training) widens all but the matrices of
@@ -295,7 +304,8 @@ class Tape:
 
     def weight(self, tensor: Tensor) -> Tensor:
         """The weight as this pass holds it: in the stored format, trainable unless everything is frozen."""
-        return replace(tensor, format=self.how.holds(tensor), trainable=tensor.trainable and not self.how.frozen)
+        whole = replace(tensor, format=self.how.holds(tensor), trainable=tensor.trainable and not self.how.frozen)
+        return self.how.split(whole)
 
     def weight_copy(self, weight: Tensor) -> Storage | None:
         """Autocast's 16-bit copy of a weight: cached until the forward pass ends, kept until backward used it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from gauge.formats import BFLOAT16
+from gauge.formats import BFLOAT16, FLOAT32
 from gauge.layers.linear import Linear
 from gauge.layers.norm import Norm
 from gauge.tape import Dims, Tape, Value, dims
@@ -43,7 +43,8 @@ class Embedding:
         """One vector for each position of `tokens`; only the token ids are kept, and they are inputs."""
         (table,) = (tape.weight(t) for t in self.weights())
         shape = (*tokens, *dims((Dim.HIDDEN, self.size)))
-        return tape.op("embedding", (), shape, table.format, label=f"{self.role.replace('_', ' ')}s", weights=(table,))
+        format = FLOAT32 if tape.how.wide_stream else table.format
+        return tape.op("embedding", (), shape, format, label=f"{self.role.replace('_', ' ')}s", weights=(table,))
 
 
 @dataclass(frozen=True, slots=True)

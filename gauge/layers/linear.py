@@ -91,7 +91,7 @@ class Linear:
     def _adapted(self, tape: Tape, x: Value, y: Value) -> Value:
         plan = tape.how.adapters
         assert plan is not None
-        down, up = (replace(t, format=plan.format) for t in self.adapters(plan.rank))
+        down, up = (tape.how.split(replace(t, format=plan.format)) for t in self.adapters(plan.rank))
         narrow = tape.dropout(tape.cast(x, plan.format, f"{self.name} input for adapter"), plan.dropout)
         narrow = tape.low(narrow)
         gone = {d for d, _ in self.inp}
@@ -106,9 +106,7 @@ class Linear:
             saves=(narrow.storage,),
             weights=(down,),
         )
-        outer = tape.op(
-            "linear", (inner,), y.dims, inner.format, label="adapter output", saves=(inner.storage,), weights=(up,)
-        )
+        outer = tape.op("linear", (inner,), y.dims, inner.format, label="adapter output", saves=(inner.storage,), weights=(up,))
         scaled = tape.op("mul", (outer,), y.dims, outer.format, label="scaled adapter output")
         return tape.cast(tape.add(y, scaled, label="adapted output"), y.format)
 

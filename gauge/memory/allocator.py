@@ -3,7 +3,8 @@
 Blocks are rounded to 512 bytes. Those up to 1 MiB are cut from segments of 2 MiB, those up to 10 MiB from segments of
 20 MiB, larger ones get a segment rounded to 2 MiB. What is freed stays cached. At best every freed segment serves a
 later request: then the reservation is the peak itself with its segments filled up. At worst no freed segment fits what
-comes later, and each size keeps as many blocks as it ever had at once. The two bound the reservation; a full device
+comes later: each size keeps as many blocks as it ever had at once, and what is born while activations die spoils their
+segments for the next step. The two bound the reservation; a full device
 makes the allocator give its cache back, so it never exceeds the device.
 
 Source: PyTorch 2.13 c10/cuda/CUDACachingAllocator.cpp.
@@ -11,9 +12,10 @@ Source: PyTorch 2.13 c10/cuda/CUDACachingAllocator.cpp.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from gauge.breakdown import Item, Pool
+from gauge.overheads import overhead
 from gauge.units import MIB, round_up
 
 GRAIN = 512
@@ -49,18 +51,25 @@ def segments(held: Blocks) -> int:
     return round_up(small, SMALL_SEGMENT) + round_up(middle, MIDDLE_SEGMENT) + large
 
 
-def reserved(pool: Pool, capacity: int | None) -> tuple[int, int, int]:
-    """What the allocator holds beyond the peak's live tensors: (middle, lowest, highest)."""
+def reserved(pool: Pool, capacity: int | None, sizes: Mapping[int, int] | None = None, born: int = 0) -> tuple[int, int, int]:
+    """What the allocator holds beyond the peak's live tensors: (typical, lowest, highest).
+
+    `sizes` are blocks that single operators have at once, `born` the bytes that are made while the first step's
+    activations die and then stay (states, kept gradients): at worst they lie in the holes that those left.
+    """
     peak = pool.allocated
     worst: Blocks = {}
     least = 0
+    for size, count in (sizes or {}).items():
+        rounded = round_up(size, GRAIN)
+        worst[rounded] = worst.get(rounded, 0) + count
     for moment, _ in pool.moments:
         held = blocks(pool.alive(moment))
         least = max(least, segments(held))
         for size, count in held.items():
             worst[size] = max(worst.get(size, 0), count)
-    low, high = max(least - peak, 0), max(segments(worst) - peak, least - peak, 0)
+    low, high = max(least - peak, 0), max(segments(worst) + born - peak, least - peak, 0)
     if capacity is not None:
         room = max(capacity - peak, 0)
         low, high = min(low, room), min(high, room)
-    return (low + high) // 2, low, high
+    return low + overhead("pytorch", "spread").value * (high - low) // 100, low, high

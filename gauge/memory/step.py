@@ -53,15 +53,21 @@ class Gradients:
     `kept(weight)` is what stays of a gradient once it was made (a shard, another dtype), None where it is used up at
     once. `resident`: all of that exists before forward already (accumulation, buffers of main gradients) and new ones
     are added to it. `used(weight)` are tensors that using up one gradient needs at once (a step inside backward).
+    `direct`: the matrix product of backward writes into what is kept. `unit`: gradients of one segment stay whole until
+    its last one was made, then they are reduced over the devices through these tensors.
     """
 
     kept: Callable[[Tensor], Tensor | None] = _itself
     resident: bool = False
     used: Callable[[Tensor], Iterable[Tensor]] = _nothing
+    direct: bool = False
+    unit: Callable[[Iterable[Tensor]], Iterable[Tensor]] | None = None
 
     def beside(self, weight: Tensor) -> Iterator[Tensor]:
         """What exists for a moment when a weight's gradient appears, besides what is kept of it."""
         kept = self.kept(weight)
+        if self.direct:
+            return
         if self.resident or kept is None or (kept.dims, kept.format) != (weight.dims, weight.format):
             yield _gradient(weight)
         yield from self.used(weight)
@@ -250,16 +256,30 @@ class Step:
             if not trace.saves_source:
                 carried = (trace.source.storage.tensor,)
         new: list[Tensor] = []
+        whole: list[Tensor] = []
         for moment in trace.backward:
-            beside = [*carried, *new]
+            beside = [*carried, *new, *(_gradient(w) for w in whole)]
             for weight in moment.fresh:
                 beside += self._appears(weight, made, new, waiting, seen)
+                if self.gradients.unit and self._split(weight):
+                    whole.append(weight)
             for weight in moment.settled:
                 beside += self._added(weight, made, waiting, seen)
             size = moment.bytes + sum(t.bytes for t in beside)
             if not self.gradients.resident:
                 size += self._kept_gradients(made)
             yield _Stop(moment.event, moment, tuple(made), tuple(beside), size)
+        if self.gradients.unit and whole:
+            moment = trace.backward[-1]
+            beside = [*carried, *new, *(_gradient(w) for w in whole), *self.gradients.unit(whole)]
+            size = moment.bytes + sum(t.bytes for t in beside)
+            size += 0 if self.gradients.resident else self._kept_gradients(made)
+            yield _Stop("reduce gradients", moment, tuple(made), tuple(beside), size)
+
+    def _split(self, weight: Tensor) -> bool:
+        """Whether only a part, or another format, of the gradient stays."""
+        kept = self.gradients.kept(weight)
+        return kept is None or (kept.dims, kept.format) != (weight.dims, weight.format)
 
     def _appears(
         self, weight: Tensor, made: list[Tensor], new: list[Tensor], waiting: dict[str, Tensor], seen: dict[str, int]
@@ -398,6 +418,21 @@ class Step:
             counts[key] = counts.get(key, 0) + 1
             first.setdefault(key, segment)
         return [(s.tensor, counts[k]) for k, segment in first.items() for s in self.resident(segment, forward)]
+
+    def sizes(self) -> dict[int, int]:
+        """Block size → the most blocks of it that any operator of forward or backward has at once."""
+        counts: dict[int, int] = {}
+        most: dict[int, int] = {}
+        for tensor, count in self._left_by(len(self.run.segments), False):
+            counts[tensor.bytes] = counts.get(tensor.bytes, 0) + count
+        for trace in {id(s.trace): self.trace(s) for s in self.run.segments}.values():
+            for moment in (*trace.forward, *trace.backward):
+                here: dict[int, int] = {}
+                for storage in moment.alive:
+                    here[storage.size] = here.get(storage.size, 0) + 1
+                for size, count in here.items():
+                    most[size] = max(most.get(size, 0), count)
+        return {size: counts.get(size, 0) + most.get(size, 0) for size in {*counts, *most}}
 
     def host(self) -> Iterator[Item]:
         """What waits in host memory when forward is over."""

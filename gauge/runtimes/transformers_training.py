@@ -119,14 +119,23 @@ class Training:
         for name in INPUTS:
             if name in self.run.shared:
                 yield item("activations", self.run.shared[name].storage.tensor, why=WHY_BATCH, moments=("step",))
-        kept = self.step.gradients.kept
-        gradients = [(k, n) for w, n in self.weights if (k := kept(w)) is not None]
+        gradients = self.ready()
         if gradients:
             yield from gradient_items(gradients, "step")
-            if self.step.gradients.resident and before_foreach(self.plan.runtime_version):
-                yield from gradient_items(gradients, "between")
+            for moment in self.lingering:
+                yield from gradient_items(gradients, moment)
             if self.plan.cpu_offload == "none":
                 yield from temporary_items(self.optimizer, self.updated)
+
+    def ready(self) -> list[tuple[Tensor, int]]:
+        """Gradients as the optimizer step finds them."""
+        kept = self.step.gradients.kept
+        return [(k, n) for w, n in self.weights if (k := kept(w)) is not None]
+
+    @property
+    def lingering(self) -> tuple[str, ...]:
+        """Moments outside the course at which gradients still exist."""
+        return ("between",) if self.step.gradients.resident and before_foreach(self.plan.runtime_version) else ()
 
     @property
     def stateful(self) -> bool:
@@ -152,10 +161,18 @@ class Training:
             held = [*(i for i in held if i.kind != "weights"), *self.live()]
         items = merged([*held, *updates, *self.course()])
         pool = Pool("gpu", max(self.case.cluster.count, 1), items, self.moments())
-        pool = finished(pool, reserved(pool, self.case.cluster.usable), self.plan.runtime_version)
+        slack = reserved(pool, self.case.cluster.usable, self.step.sizes(), self.born(items))
+        pool = finished(pool, slack, self.plan.runtime_version)
         yield replace(pool, timeline=course(pool, self.step)) if self.plan.timeline else pool
         if waiting:
             yield Pool("host", 1, merged(waiting), (("step", "training step"),))
+
+    def born(self, items: Iterable[Item]) -> int:
+        """Bytes that appear while the first step's activations die, and stay: states, and gradients that are kept."""
+        states = sum(i.bytes for i in items if i.kind == "optimizer_states")
+        kept = sum(g.bytes * n for g, n in self.ready()) if self.step.gradients.resident else 0
+        first = self.step.worst().get("forward")
+        return min(states + kept, first.bytes) if first else 0
 
     def live(self) -> Iterator[Item]:
         """The weights of the largest layer, where all others wait in host memory."""
