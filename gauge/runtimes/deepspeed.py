@@ -1,0 +1,88 @@
+"""DeepSpeed ZeRO under transformers' Trainer: 16-bit weights and gradients, float32 masters and states, buckets.
+
+Stage 1 splits masters and states, stage 2 reduces gradients bucket by bucket into this rank's part, stage 3 splits the
+weights as well and gathers each layer where it works. Buckets count elements: 5e8 by default.
+Source: arXiv 1910.02054; deepspeed/runtime/zero/stage_1_and_2.py, stage3.py (0.14).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gauge.breakdown import Item, item
+from gauge.case import Breakdown, Case, Runtime
+from gauge.formats import Format
+from gauge.memory.sharding import bucket
+from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded
+from gauge.tape import How
+
+BUCKET = 500_000_000
+WHY_REDUCE = "Gradients are gathered here before they are reduced over the ranks; with overlap a second one fills meanwhile."
+WHY_GATHER = "After the step the updated weights are gathered bucket by bucket."
+SOURCE = "DeepSpeed documentation, ZeRO: reduce_bucket_size and allgather_bucket_size, in elements"
+
+
+class DeepSpeed(Sharded):
+    """One rank of DeepSpeed."""
+
+    def habits(self, how: How) -> How:
+        """The engine casts the whole model to 16 bits; there is no autocast."""
+        return replace(how, autocast=False) if self.plan.precision in ("mixed", "master") else how
+
+    @property
+    def stored(self) -> Format:
+        """The engine holds 16-bit weights beside float32 masters."""
+        return self.how.compute
+
+    def buffers(self) -> Iterator[Item]:
+        """Buckets of the stage."""
+        shards = self.shards
+        if shards.ranks == 1:
+            return
+        format = self.how.compute
+        copies = 2 if shards.stage >= 2 else 1
+        backward = ("first", "loss_backward", "backward", "backward_end")
+        reduce = bucket("gradient buckets", self.weights, BUCKET, format, copies)
+        yield item("communication.buckets", reduce, why=WHY_REDUCE, source=SOURCE, certainty="policy", moments=backward)
+        if shards.stage in (1, 2):
+            gather = bucket("bucket of updated weights", self.weights, BUCKET, format)
+            yield item("communication.buckets", gather, why=WHY_GATHER, source=SOURCE, certainty="policy", moments=("step",))
+
+
+def zero(case: Case) -> Breakdown:
+    """One rank's pools."""
+    return by_stage(case, DeepSpeed)
+
+
+def command(case: Case) -> str:
+    """The `deepspeed` section of a configuration."""
+    plan = case.plan
+    stage: dict[str, object] = {"stage": plan.zero_stage}
+    if plan.cpu_offload != "none":
+        stage["offload_optimizer"] = {"device": "cpu"}
+    if plan.cpu_offload == "all":
+        stage["offload_param"] = {"device": "cpu"}
+    config = {
+        "bf16" if plan.dtype == "bfloat16" else "fp16": {"enabled": plan.dtype != "float32"},
+        "zero_optimization": stage,
+        "train_micro_batch_size_per_gpu": plan.batch_size,
+        "gradient_accumulation_steps": plan.gradient_accumulation,
+    }
+    return json.dumps(config)
+
+
+RUNTIMES = (
+    Runtime(
+        id="deepspeed",
+        label="DeepSpeed ZeRO",
+        tasks=("training",),
+        breakdown=zero,
+        check=check_sharded,
+        command=command,
+        uses=USES | {"tensor_parallel", "expert_parallel"},
+        defaults={"zero_stage": 2, "precision": "master"},
+        source="arXiv 1910.02054; DeepSpeed 0.14",
+    ),
+)

@@ -1,0 +1,111 @@
+"""Megatron-LM (Megatron Core with Transformer Engine): fused kernels, main gradients in float32, masters, split vocabulary.
+
+16-bit weights (2 bytes a parameter), a float32 buffer of main gradients that backward writes into (4), and float32
+masters with Adam's two moments (12), which the distributed optimizer (`zero_stage=1`) splits over data-parallel ranks.
+Source: arXiv 1909.08053, 2205.05198; megatron/core/distributed, megatron/core/optimizer (core 0.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gauge.breakdown import Item, constant
+from gauge.case import Breakdown, Case, Runtime
+from gauge.errors import RequestError
+from gauge.formats import FLOAT32, Format
+from gauge.memory.step import Gradients
+from gauge.overheads import overhead
+from gauge.runtimes.sharded import PARALLEL, USES, Sharded, by_stage, check_sharded
+from gauge.tape import How
+from gauge.tensor import Tensor
+
+
+class Megatron(Sharded):
+    """One rank of Megatron-LM."""
+
+    def habits(self, how: How) -> How:
+        """Fused norms, activations, rotary and softmax; no autocast."""
+        return replace(how, autocast=False, kernels="fused")
+
+    @property
+    def stored(self) -> Format:
+        """16-bit weights."""
+        return self.how.compute
+
+    def gradient(self, weight: Tensor) -> Tensor:
+        """The main gradient: float32, whole under the distributed optimizer."""
+        wide = replace(weight, format=FLOAT32) if self.plan.precision in ("master", "mixed") else weight
+        return self.shards.gradient(wide)
+
+    def policy(self) -> Gradients:
+        """Backward adds to buffers of main gradients that always exist."""
+        return Gradients(kept=self.gradient, resident=True, direct=True)
+
+    @property
+    def lingering(self) -> tuple[str, ...]:
+        """The buffers always exist."""
+        return ("load", "between")
+
+    def buffers(self) -> Iterator[Item]:
+        """The workspace of Transformer Engine's matrix products."""
+        yield constant("workspace.gemm", overhead("megatron", "gemm"), scope="allocated")
+
+
+def megatron(case: Case) -> Breakdown:
+    """The fullest pipeline stage's pools."""
+    return by_stage(case, Megatron)
+
+
+def check(case: Case) -> None:
+    """What Megatron cannot do. Raises RequestError."""
+    check_sharded(case)
+    if case.plan.method != "full":
+        raise RequestError("method", "Megatron-LM trains all weights", "use method=full, or runtime=transformers")
+    layers, stages = len(case.model.decoder.blocks), case.plan.pipeline_parallel
+    if layers % stages:
+        fitting = [d for d in range(1, layers + 1) if layers % d == 0]
+        nearest = max((d for d in fitting if d <= stages), default=1)
+        raise RequestError("pipeline_parallel", f"{stages} stages do not divide {layers} layers", f"use {nearest}")
+
+
+def command(case: Case) -> str:
+    """Arguments of `pretrain_gpt.py`."""
+    plan = case.plan
+    words = [
+        f"torchrun --nproc_per_node {min(plan.world, 8)} pretrain_gpt.py --bf16",
+        f"--seq-length {plan.tokens} --micro-batch-size {plan.batch_size}",
+        f"--tensor-model-parallel-size {plan.tensor_parallel} --pipeline-model-parallel-size {plan.pipeline_parallel}",
+    ]
+    if plan.context_parallel > 1:
+        words.append(f"--context-parallel-size {plan.context_parallel}")
+    if plan.expert_parallel > 1:
+        words.append(f"--expert-model-parallel-size {plan.expert_parallel}")
+    if plan.sequence_parallel:
+        words.append("--sequence-parallel")
+    if plan.virtual_pipeline > 1:
+        each = len(case.model.decoder.blocks) // (plan.pipeline_parallel * plan.virtual_pipeline)
+        words.append(f"--num-layers-per-virtual-pipeline-stage {each}")
+    if plan.zero_stage:
+        words.append("--use-distributed-optimizer")
+    if plan.gradient_checkpointing == "selective":
+        words.append("--recompute-activations")
+    if plan.gradient_checkpointing == "full":
+        words.append("--recompute-granularity full --recompute-method uniform --recompute-num-layers 1")
+    return " ".join(words)
+
+
+RUNTIMES = (
+    Runtime(
+        id="megatron",
+        label="Megatron-LM",
+        tasks=("training",),
+        breakdown=megatron,
+        check=check,
+        command=command,
+        uses=(USES | PARALLEL)
+        - {"quantization", "lora_rank", "lora_targets", "lora_dropout", "lora_dtype", "upcast_frozen", "optimizer_in_backward"},
+        defaults={"precision": "master", "loss": "vocab-parallel", "attention": "flash"},
+        source="Megatron Core 0.8",
+    ),
+)

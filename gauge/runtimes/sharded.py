@@ -1,0 +1,396 @@
+"""What trainers on many devices have in common: split tensors, sharded model states, pipeline stages.
+
+A trainer subclasses `Sharded` with its habits. One device is computed for each kind of pipeline stage; the cost does not
+grow with the number of devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from gauge.breakdown import Item, Pool, constant, item
+from gauge.case import Breakdown, Case, check_divides
+from gauge.errors import RequestError
+from gauge.formats import FLOAT32, Format
+from gauge.layers.attention import Attention
+from gauge.layers.experts import Experts
+from gauge.layers.mlp import MLP
+from gauge.memory.adapters import adapters
+from gauge.memory.collect import layered, stacked
+from gauge.memory.optimizer import state_items
+from gauge.memory.pipeline import Schedule
+from gauge.memory.sharding import Shards, elements_by_format, mesh_of, reduced, rules_of, weight_rules
+from gauge.memory.stages import Stage, stages
+from gauge.memory.step import COURSE, Gradients, Step
+from gauge.memory.weights import buffer_items, weight_items
+from gauge.overheads import overhead
+from gauge.quantization import scheme_of
+from gauge.runtimes.transformers_training import (
+    STATEFUL,
+    WHY_ADAPTERS,
+    WHY_MASTER,
+    Training,
+    storage_scheme,
+    training_how,
+)
+from gauge.tape import How, Storage, Trace
+from gauge.tensor import Dim, Tensor
+from gauge.units import GIB
+
+WHY_GATHERED = "Shards of a layer are put together while it works; the next layer's are fetched meanwhile."
+WHY_ROOT = "What belongs to no layer is one unit of its own; it stays together from forward until backward ends."
+WHY_IN_FLIGHT = "Micro-batches that this stage has run forward and whose backward has not come back yet."
+LAYER_MOMENTS = ("first", "forward", "backward")
+ROOT_MOMENTS = ("first", *COURSE)
+USES = frozenset(
+    {
+        "quantization",
+        "attention",
+        "target_length",
+        "image_size",
+        "method",
+        "lora_rank",
+        "lora_targets",
+        "lora_dropout",
+        "lora_dtype",
+        "upcast_frozen",
+        "activation_offload",
+        "cpu_offload",
+        "precision",
+        "runtime_version",
+        "optimizer",
+        "optimizer_in_backward",
+        "gradient_checkpointing",
+        "gradient_accumulation",
+        "loss",
+        "loss_chunk_tokens",
+        "compile",
+        "dropout",
+        "timeline",
+        "data_parallel",
+        "zero_stage",
+    }
+)
+PARALLEL = frozenset(
+    {
+        "tensor_parallel",
+        "sequence_parallel",
+        "context_parallel",
+        "expert_parallel",
+        "pipeline_parallel",
+        "virtual_pipeline",
+        "microbatches",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Sharded(Training):
+    """One device of one pipeline stage; `case.model` is that stage's part of the model.
+
+    Class attributes are the trainer's habits: `layers_at_once` gathered layers (live and prefetched), `root_tables`
+    whether the token table is in the root unit, `reduce` the format that gradients are reduced in (None: their own),
+    `keeps_gradients` whether they stay allocated between steps.
+    """
+
+    stage: Stage | None = None
+
+    @property
+    def layers_at_once(self) -> int:
+        """Layers whose shards are together at once."""
+        return 2
+
+    @property
+    def keeps_gradients(self) -> bool:
+        """Whether gradients stay allocated between steps."""
+        return False
+
+    @property
+    def reduce(self) -> Format:
+        """The format that gradients are reduced in."""
+        return self.how.compute
+
+    @cached_property
+    def shards(self) -> Shards:
+        """How model states are split over data-parallel ranks."""
+        return Shards.of(self.plan)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether weights are put together layer by layer."""
+        return self.shards.stage == 3 and self.shards.ranks > 1
+
+    @cached_property
+    def how(self) -> How:
+        """The circumstances of the forward pass on one device."""
+        return replace(
+            self.habits(training_how(self.case)), rules=rules_of(self.plan), mesh=mesh_of(self.plan), weight_rules=weight_rules
+        )
+
+    def habits(self, how: How) -> How:
+        """How this trainer's precision and kernels differ from plain PyTorch."""
+        return how
+
+    # ---------------------------------------------------------------- weights
+    @property
+    def stored(self) -> Format:
+        """The format that trained weights are held in."""
+        return self.how.compute if self.plan.precision in ("pure-16bit", "master") else FLOAT32
+
+    def held_as(self, weight: Tensor) -> Format:
+        """The format that a weight is held in on its device."""
+        return self.how.holds(weight) if self.how.adapters is not None else self.stored
+
+    def local(self, weight: Tensor) -> Tensor:
+        """What one device has of a weight besides data parallelism."""
+        return self.how.split(replace(weight, format=self.held_as(weight)))
+
+    @cached_property
+    def weights(self) -> list[tuple[Tensor, int]]:
+        """Trained weights as one model replica's rank has them, with the number of layers that own one."""
+        if self.how.adapters is not None:
+            return list(adapters(self.run))
+        return [(self.local(t), n) for t, n in self.case.model.weights() if t.trainable]
+
+    @cached_property
+    def updated(self) -> list[tuple[Tensor, int]]:
+        """What this rank's optimizer updates."""
+        wide = self.plan.precision == "master" and self.how.adapters is None
+        whole = [(replace(t, format=FLOAT32), n) for t, n in self.weights] if wide else self.weights
+        return [(self.shards.state(t), n) for t, n in whole]
+
+    def held(self) -> Iterator[Item]:
+        """This rank's part of weights and adapters; buffers whole."""
+        scheme = storage_scheme(self.plan)
+
+        def store(weight: Tensor) -> Iterator[Tensor]:
+            for one in scheme.stored(weight, self.held_as(weight)):
+                yield self.shards.weight(one)
+
+        yield from weight_items(self.case.model, store, weight_rules, self.how.mesh)
+        yield from buffer_items(self.case.model, self.how.stored)
+        if self.how.adapters is not None:
+            named = ((self.shards.weight(replace(t, name=f"adapter factors {t.name[-1]}")), n) for t, n in self.weights)
+            for one in layered(named, self.case.model.layers):
+                yield item("adapters", one, why=WHY_ADAPTERS)
+
+    def updates(self) -> Iterator[Item]:
+        """Masters and optimizer states of this rank's part."""
+        if self.plan.precision == "master" and self.how.adapters is None:
+            for one in layered(self.updated, self.case.model.layers):
+                yield item("master_weights", one, f"{one.name}, master", why=WHY_MASTER)
+        yield from state_items(self.optimizer, self.updated, STATEFUL)
+
+    # ---------------------------------------------------------------- the step
+    @cached_property
+    def step(self) -> Step:
+        """The course of the step under this trainer's policies."""
+        plan = self.plan
+        keep = self.keep()
+        checkpoint = "full" if keep is not None else plan.gradient_checkpointing
+        return Step(self.run, checkpoint, self.policy(), self.case.model.tied, plan.activation_offload, keep)
+
+    def keep(self) -> Callable[[Trace], tuple[Storage, ...]] | None:
+        """What a checkpointed block keeps, where that is neither everything nor its input alone."""
+        return None
+
+    def policy(self) -> Gradients:
+        """How gradients are kept."""
+        optimizer = self.optimizer
+        if self.plan.optimizer_in_backward:
+            return Gradients(kept=_used_up, used=lambda w: optimizer.temporaries([(self.shards.state(w), 1)]))
+        unit = reduced(self.reduce) if self.gathers else None
+        resident = self.plan.gradient_accumulation > 1 or self.keeps_gradients
+        if self.plan.cpu_offload == "all":
+            return Gradients(kept=_used_up, unit=unit)
+        return Gradients(kept=self.gradient, resident=resident, unit=unit)
+
+    def gradient(self, weight: Tensor) -> Tensor:
+        """What stays of a gradient: this rank's part, in the format of the weight that is updated."""
+        adapter = weight.role == "adapter"
+        wide = not adapter and (self.plan.precision == "master" or self.stored is FLOAT32)
+        whole = replace(weight, format=FLOAT32) if wide else weight
+        return self.shards.gradient(whole)
+
+    def ready(self) -> list[tuple[Tensor, int]]:
+        """Gradients as the optimizer step finds them."""
+        if self.plan.optimizer_in_backward or self.plan.cpu_offload == "all":
+            return []
+        return [(self.gradient(w), n) for w, n in self.weights]
+
+    @property
+    def lingering(self) -> tuple[str, ...]:
+        """Moments outside the course at which gradients still exist."""
+        return ("between",) if self.keeps_gradients else ()
+
+    def course(self) -> Iterator[Item]:
+        """What comes and goes, with what sharding and pipelining add."""
+        yield from super().course()
+        present = {m for m, _ in self.moments()}
+        for one in (*self.gathered(), *self.in_flight(), *self.buffers()):
+            moments = tuple(m for m in one.moments if m in present)
+            if moments or not one.moments:
+                yield one.at(*moments)
+
+    # ---------------------------------------------------------------- what sharding adds
+    def root(self) -> list[Tensor]:
+        """Weights outside the layers, as the root unit gathers them."""
+        model = self.case.model
+        outer = [t for part in model.parts for t in part.outer()] + list(model.head.weights() if model.head else ())
+        return [self.how.split(replace(t, format=self.how.holds(t))) for t in outer]
+
+    def largest_layer(self) -> list[Tensor]:
+        """Weights of the largest layer, as its unit gathers them."""
+        scheme = storage_scheme(self.plan)
+        layers = [
+            [s for t in block.weights() for s in scheme.stored(self.how.split(t), self.how.holds(t))]
+            for part in self.case.model.parts
+            for block, _ in part.runs()
+        ]
+        return max(layers, key=lambda held: sum(t.bytes for t in held), default=[])
+
+    def gathered(self) -> Iterator[Item]:
+        """Whole layers and the root unit, while they work."""
+        if not self.gathers:
+            return
+        layer = self.largest_layer()
+        for one in elements_by_format("weights of layers, gathered", layer, self.layers_at_once):
+            yield item("communication.gathered", one, why=WHY_GATHERED, certainty="policy", moments=LAYER_MOMENTS)
+        for one in elements_by_format("weights of the next layer, gathered", layer):
+            yield item("communication.gathered", one, why=WHY_GATHERED, certainty="policy", moments=("loss", "loss_backward"))
+        for one in elements_by_format("weights outside layers, gathered", self.root()):
+            yield item("communication.gathered", one, why=WHY_ROOT, certainty="policy", moments=ROOT_MOMENTS)
+
+    def in_flight(self) -> Iterator[Item]:
+        """Activations of micro-batches between their forward and their backward, besides the one at work."""
+        if self.stage is None or self.stage.count == 1:
+            return
+        plan = self.plan
+        schedule = Schedule(self.stage.count, plan.virtual_pipeline, plan.microbatches or self.stage.count)
+        held, chunks = schedule.in_flight(self.stage.index)
+        layers = [s for s in self.run.segments if s.name != "head"]
+        kept = [(s.tensor, 1) for segment in layers for s in self.step.resident(segment)]
+        for one in stacked(kept):
+            more = _times(one, held - chunks, chunks)
+            if more is not None:
+                yield item("activations.in_flight", more, why=WHY_IN_FLIGHT, moments=("first", *COURSE))
+
+    def buffers(self) -> Iterator[Item]:
+        """Further communication buffers of this trainer."""
+        return iter(())
+
+    def live(self) -> Iterator[Item]:
+        """Under parameter offload: the gathered layers are counted already where weights are sharded."""
+        return iter(()) if self.gathers else super().live()
+
+    def pools(self) -> Iterator[Pool]:
+        """The pools of one device, with what the communication library holds."""
+        for pool in super().pools():
+            talks = pool.name == "gpu" and self.plan.world > 1
+            yield (
+                replace(pool, items=(*pool.items, constant("communication.nccl", overhead("nccl", "context")))) if talks else pool
+            )
+
+
+def _used_up(weight: Tensor) -> Tensor | None:
+    return None
+
+
+def _times(one: Tensor, parts: int, of: int) -> Tensor | None:
+    """`parts` / `of` of what a stack of equal tensors takes."""
+    if parts <= 0:
+        return None
+    head = one.dims[0] if one.dims else None
+    if of == 1:
+        return one.times(Dim.MICROBATCHES, parts)
+    if head is not None and head.dim is Dim.COPIES:
+        count = head.size * parts // of
+        return replace(one, dims=(head._replace(size=count, whole=count), *one.dims[1:])) if count else None
+    return one if parts >= of else None
+
+
+def by_stage(case: Case, kind: type[Sharded]) -> Breakdown:
+    """The fullest pipeline stage, and sentences on the first and the last one."""
+    found: dict[int, tuple[Stage, tuple[Pool, ...], Sharded]] = {}
+    cut = list(stages(case.model, case.plan.pipeline_parallel))
+    for stage in _kinds(cut):
+        model = case.model if stage.count == 1 else stage.model
+        one = kind(replace(case, model=model), stage)
+        found[stage.index] = (stage, tuple(one.pools()), one)
+    worst = max(found.values(), key=lambda f: f[1][0].allocated)
+    trainable = sum(_whole(t) * n for t, n in kind(case).weights) if len(cut) == 1 else case.model.parameters
+    notes = tuple(_told(found, worst[0], cut)) if len(cut) > 1 else ()
+    return Breakdown(pools=worst[1], trainable=trainable, warnings=notes)
+
+
+def _whole(weight: Tensor) -> int:
+    count = 1
+    for e in weight.dims:
+        count *= e.whole
+    return count
+
+
+def _kinds(cut: list[Stage]) -> Iterable[Stage]:
+    """The earliest stage of each kind: later ones of the same layers hold fewer micro-batches."""
+    seen: dict[tuple[object, ...], Stage] = {}
+    for stage in cut:
+        blocks = tuple((id(block), n) for part in stage.model.parts for block, n in part.runs())
+        seen.setdefault((stage.first, stage.last, blocks), stage)
+    return seen.values()
+
+
+def _told(found: dict[int, tuple[Stage, tuple[Pool, ...], Sharded]], worst: Stage, cut: list[Stage]) -> Iterator[str]:
+    yield f"The fullest pipeline stage is {worst.index + 1} of {len(cut)}; its devices are shown."
+    for index, word in ((0, "first"), (len(cut) - 1, "last")):
+        if index in found and index != worst.index:
+            pool = found[index][1][0]
+            yield f"A device of the {word} stage allocates {pool.allocated / GIB:.2f} GiB."
+
+
+def check_sharded(case: Case) -> None:
+    """Degrees and choices that cannot be. Raises RequestError."""
+    plan, model = case.plan, case.model
+    if plan.method == "full" and scheme_of(plan.quantization).format is not None:
+        raise RequestError("quantization", "quantized weights cannot be trained themselves", "use method=qlora")
+    attention, mlp, experts = model.first(Attention), model.first(MLP), model.first(Experts)
+    degree = plan.tensor_parallel
+    if attention is not None:
+        check_divides("tensor_parallel", degree, "attention heads", attention.heads)
+        if degree > attention.kv_heads and degree % attention.kv_heads:
+            message = f"{degree} is no multiple of {attention.kv_heads} KV heads"
+            raise RequestError("tensor_parallel", message, "use a divisor or a multiple of the KV heads")
+    if mlp is not None:
+        check_divides("tensor_parallel", degree, "numbers inside the MLP", mlp.inner)
+    if plan.expert_parallel > 1:
+        if experts is None:
+            raise RequestError("expert_parallel", "this model has no experts", "leave it at 1")
+        check_divides("expert_parallel", plan.expert_parallel, "experts", experts.experts)
+        ranks = plan.data_parallel * plan.context_parallel * plan.tensor_parallel
+        if ranks % plan.expert_parallel:
+            message = f"expert-parallel ranks are taken from the {ranks} others, which {plan.expert_parallel} does not divide"
+            raise RequestError("expert_parallel", message, f"use a divisor of {ranks}, or raise data_parallel")
+    check_divides("context_parallel", plan.context_parallel, "tokens", plan.tokens)
+    if plan.sequence_parallel and degree > 1:
+        check_divides("tensor_parallel", degree, "tokens of a context rank", plan.tokens // plan.context_parallel)
+    _check_pipeline(case)
+
+
+def _check_pipeline(case: Case) -> None:
+    plan, layers = case.plan, len(case.model.decoder.blocks)
+    pieces = plan.pipeline_parallel * plan.virtual_pipeline
+    if pieces > layers:
+        message = f"{pieces} pieces for {layers} layers"
+        raise RequestError("pipeline_parallel", message, f"use at most {layers // plan.virtual_pipeline}")
+    if plan.virtual_pipeline > 1:
+        if plan.pipeline_parallel == 1:
+            raise RequestError("virtual_pipeline", "there is one stage only", "raise pipeline_parallel, or leave it at 1")
+        if layers % pieces:
+            message = f"{pieces} pieces do not divide {layers} layers"
+            raise RequestError("virtual_pipeline", message, "use a divisor of the layers of one stage")
+
+
+def words_of(dtype: str) -> str:
+    """A dtype as launchers write it."""
+    return {"bfloat16": "bf16", "float16": "fp16", "float32": "no"}.get(dtype, dtype)

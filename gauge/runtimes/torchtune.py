@@ -1,0 +1,62 @@
+"""torchtune: 16-bit throughout, adapters and states included; the loss by chunks over kept logits; FSDP2 on several GPUs.
+
+Its RMSNorm, attention and MLP are written operator by operator. Source: torchtune 0.4 (modules/, recipes/).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gauge.case import Breakdown, Case, Runtime
+from gauge.formats import FORMATS
+from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded
+from gauge.tape import How
+
+
+class Tune(Sharded):
+    """One rank of torchtune."""
+
+    def habits(self, how: How) -> How:
+        """Adapters in the model's dtype; the chunked loss keeps the logits."""
+        adapters = replace(how.adapters, format=FORMATS[self.plan.dtype]) if how.adapters else None
+        loss = "chunked-output" if how.loss == "chunked" else how.loss
+        return replace(how, adapters=adapters, loss=loss)
+
+
+def tune(case: Case) -> Breakdown:
+    """One rank's pools."""
+    return by_stage(case, Tune)
+
+
+def command(case: Case) -> str:
+    """`tune run` with these settings."""
+    plan = case.plan
+    spread = plan.data_parallel > 1
+    kind = {"full": "full_finetune", "lora": "lora_finetune", "qlora": "lora_finetune"}[plan.method]
+    place = "distributed" if spread else "single_device"
+    start = f"tune run --nproc_per_node {plan.data_parallel} " if spread else "tune run "
+    words = [f"{start}{kind}_{place} --config {kind}_{place}.yaml", f"batch_size={plan.batch_size}"]
+    words.append(f"tokenizer.max_seq_len={plan.tokens} dtype={'bf16' if plan.dtype == 'bfloat16' else 'fp32'}")
+    words.append(f"enable_activation_checkpointing={plan.gradient_checkpointing == 'full'} compile={plan.compile}")
+    if plan.optimizer_in_backward:
+        words.append("optimizer_in_bwd=True")
+    if plan.activation_offload:
+        words.append("enable_activation_offloading=True")
+    if plan.cpu_offload != "none":
+        words.append("fsdp_cpu_offload=True")
+    return " ".join(words)
+
+
+RUNTIMES = (
+    Runtime(
+        id="torchtune",
+        label="torchtune",
+        tasks=("training",),
+        breakdown=tune,
+        check=check_sharded,
+        command=command,
+        uses=USES,
+        defaults={"precision": "pure-16bit", "loss": "chunked"},
+        source="torchtune 0.4",
+    ),
+)
