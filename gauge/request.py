@@ -301,7 +301,9 @@ def _case(values: dict[str, Any], edits: dict[str, Any], given: frozenset[str]) 
     if "model" not in given and ({"config", "parameters"} & given):
         values["model"] = None
     model = model_of(values, edits)
-    plan = _filled(Plan(**values), model)
+    own = runtime(values.get("runtime", DEFAULTS["runtime"]), values.get("task", DEFAULTS["task"])).defaults
+    chosen: dict[str, Any] = {**own, **{k: v for k, v in values.items() if k in given or k not in own}}
+    plan = _filled(Plan(**chosen), model)
     if "quantization" not in given:
         plan, model = _quantized(plan, model)
     cluster = Cluster(load_device(plan.device) if plan.device else None, plan.devices or 0, plan.device_memory)
