@@ -237,6 +237,8 @@ def _bars(chart: Chart, results: Sequence[Json], scale: Scale) -> Drawn:
     plain = results[0]["device"]
     # NOTE: a format that this runtime and task do not use gives the answer without any, and says nothing here.
     found = [(name, r) for n, (name, r) in enumerate(found) if n == 0 or r["device"] != plain]
+    if len(found) < 2:
+        found = []
     found.sort(key=lambda pair: -int(pair[1]["device"]))
     rows = [{"name": name, "group": g, "x": x} for name, r in found for g, x in _parts(r["parts"], scale)]
     lines = [(name, [scale.need(r["parts"].get("weights", 0))], r) for name, r in found]
@@ -245,7 +247,10 @@ def _bars(chart: Chart, results: Sequence[Json], scale: Scale) -> Drawn:
 
 def _course(chart: Chart, results: Sequence[Json], scale: Scale) -> Drawn:
     events = list(results[0].get("course") or ())
-    rows = [{"x": n, "group": g, "y": y} for n, e in enumerate(events) for g, y in _parts(e["parts"], scale)]
+    used = [g.id for g in palette.GROUPS if any(e["parts"].get(g.id) for e in events)]
+    # NOTE: the last event is drawn once more, since a step needs an end; every colour is there at every event.
+    drawn = [*events, *events[-1:]]
+    rows = [{"x": n, "group": g, "y": e["parts"].get(g, 0) / scale.unit} for n, e in enumerate(drawn) for g in used]
     body = [
         tag(
             "tr",
