@@ -54,22 +54,29 @@ def segments(held: Blocks) -> int:
 def reserved(pool: Pool, capacity: int | None, sizes: Mapping[int, int] | None = None, born: int = 0) -> tuple[int, int, int]:
     """What the allocator holds beyond the peak's live tensors: (typical, lowest, highest).
 
+    Typical is a measured share of the way, and no more than what the largest operators of the phases ask for.
     `sizes` are blocks that single operators have at once, `born` the bytes that are made while the first step's
     activations die and then stay (states, kept gradients): at worst they lie in the holes that those left.
     """
     peak = pool.allocated
     worst: Blocks = {}
     least = 0
-    for size, count in (sizes or {}).items():
-        rounded = round_up(size, GRAIN)
-        worst[rounded] = worst.get(rounded, 0) + count
     for moment, _ in pool.moments:
         held = blocks(pool.alive(moment))
         least = max(least, segments(held))
-        for size, count in held.items():
-            worst[size] = max(worst.get(size, 0), count)
-    low, high = max(least - peak, 0), max(segments(worst) + born - peak, least - peak, 0)
-    if capacity is not None:
-        room = max(capacity - peak, 0)
-        low, high = min(low, room), min(high, room)
-    return low + overhead("pytorch", "spread").value * (high - low) // 100, low, high
+        _most(worst, held)
+    low = max(least - peak, 0)
+    coarse = max(segments(worst) - peak, low)
+    every: Blocks = {}
+    for size, count in (sizes or {}).items():
+        every[round_up(size, GRAIN)] = every.get(round_up(size, GRAIN), 0) + count
+    _most(worst, every)
+    high = max(segments(worst) + born - peak, low)
+    typical = min(low + overhead("pytorch", "spread").value * (high - low) // 100, coarse)
+    room = high if capacity is None else max(capacity - peak, 0)
+    return min(typical, room), min(low, room), min(high, room)
+
+
+def _most(worst: Blocks, held: Blocks) -> None:
+    for size, count in held.items():
+        worst[size] = max(worst.get(size, 0), count)
