@@ -373,12 +373,25 @@ class Step:
         return tuple((k, n) for w, n in self.trained if (k := self.gradients.kept(w)) is not None)
 
     def _gradients(self, point: Point) -> list[tuple[Tensor, int]]:
-        """Gradients kept at a point of backward."""
-        weights = list(point.made)
+        """Gradients kept at a point of backward: equal segments counted, a matrix used twice once its sum is made."""
+        counts: dict[int, int] = {}
+        traces: dict[int, Trace] = {}
         for segment in self.run.segments[point.index + 1 :]:
-            weights += segment.trace.weight_gradients
-        weights = [w for w in weights if self._uses.get(self._matrix(w), 1) == 1 or w in point.made]
-        return [(k, 1) for w in weights if (k := self.gradients.kept(w)) is not None]
+            key = id(segment.trace)
+            counts[key] = counts.get(key, 0) + 1
+            traces.setdefault(key, segment.trace)
+        weights = [(w, 1) for w in point.made]
+        seen: dict[str, int] = {}
+        for key, trace in traces.items():
+            for weight in trace.weight_gradients:
+                name = self._matrix(weight)
+                uses = self._uses.get(name, 1)
+                seen[name] = seen.get(name, 0) + 1
+                if uses == 1:
+                    weights.append((weight, counts[key]))
+                elif seen[name] == uses:
+                    weights.append((weight, 1))
+        return [(k, n) for w, n in weights if (k := self.gradients.kept(w)) is not None]
 
     # ---------------------------------------------------------------- points as items
     def worst(self) -> dict[str, Point]:
