@@ -20,18 +20,19 @@ PLUS = "+"
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One component in both estimates, in bytes at each one's own peak."""
+    """One component in both estimates, in bytes at each one's own peak; `steps` is the exact one as the table shows it."""
 
     component: str
     thumb: int
     exact: int
+    steps: int
 
 
 def compare(thumb: Reading, exact: Reading) -> Markup:
     """The table of both and the sentence that sums it up; `thumb` is the textbook's answer to the same question."""
     pairs = _pairs(thumb, exact)
     scale = exact.scale
-    real = scale.rows([p.exact for p in pairs])
+    real = [p.steps for p in pairs]
     # NOTE: rows that are equal in bytes are to be equal as shown, whatever the rounding of their columns.
     alike = [n if p.thumb == p.exact else None for p, n in zip(pairs, real, strict=True)]
     shown = (scale.rows([p.thumb for p in pairs], alike), real)
@@ -79,14 +80,17 @@ def compare(thumb: Reading, exact: Reading) -> Markup:
 
 def _pairs(thumb: Reading, exact: Reading) -> list[Pair]:
     sums: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    steps: dict[str, int] = {}
     for found, shown in zip(sums, (thumb, exact), strict=True):
         for row in shown.rows_of(shown.pool, str(shown.pool["peak"])):
             name = palette.kind(row.component)
             if name == palette.RESERVE:
                 continue
             found[name] = found.get(name, 0) + row.size
+            if shown is exact:
+                steps[name] = steps.get(name, 0) + row.steps
     names = sorted(sums[0].keys() | sums[1].keys(), key=palette.place)
-    return [Pair(name, sums[0].get(name, 0), sums[1].get(name, 0)) for name in names]
+    return [Pair(name, sums[0].get(name, 0), sums[1].get(name, 0), steps.get(name, 0)) for name in names]
 
 
 def _row(exact: Reading, pair: Pair, thumb: int, real: int) -> Markup:

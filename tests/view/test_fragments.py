@@ -26,7 +26,7 @@ FRAGMENTS: list[Callable[[Reading], Markup]] = [
     breakdown.breakdown,
     breakdown.moments,
     breakdown.notes,
-    lambda r: rule_of_thumb.compare(r, r),
+    lambda r: rule_of_thumb.compare(reading(r.answer), r),
 ]
 
 
