@@ -100,7 +100,7 @@ ACTIVATION_ALIASES = {
 def activation(tape: Tape, name: str, x: Value) -> Value:
     """The nonlinearity called `name` in a config (`hidden_act`)."""
     kind = ACTIVATION_ALIASES.get(name, name)
-    if kind == "gelu_composed" and not is_fused(tape):
+    if kind == "gelu_composed" and not is_fused(tape) and not tape.how.fused_gelu:
         return _composed_gelu(tape, x)
     if kind == "quick_gelu" and not is_fused(tape):
         gate = tape.unary("sigmoid", tape.op("mul", (x,), x.dims, x.format, label="scaled"), keeps="output", label="gate")

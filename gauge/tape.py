@@ -28,7 +28,9 @@ class How:
     products run in `compute`. `kernels` picks between composed and fused operators (`gauge.kernels`), `attention` the
     attention kernel as asked for. `dropout` overrides the model's own rates where it is not None. `gathered`: weights
     come to the layers in `compute`, put together from shards; `wide_stream`: the embeddings' output is float32 even so.
-    `rules` split every tensor over `mesh`; weights follow `weight_rules` where those are given.
+    `keeps_inputs`: roles of matrices whose input is kept though they are frozen; `packed_copies`: quantized products keep
+    a copy of their input. `fused_gelu`: GELU's tanh form is one operator; `fused_qkv`: queries, keys and values come from
+    one matrix, and the values pin its whole output. `rules` split every tensor over `mesh`; weights follow `weight_rules` where those are given.
     """
 
     compute: Format = BFLOAT16
@@ -49,6 +51,10 @@ class How:
     upcast: bool = False
     gathered: bool = False
     wide_stream: bool = False
+    keeps_inputs: frozenset[str] = frozenset()
+    packed_copies: bool = False
+    fused_gelu: bool = False
+    fused_qkv: bool = False
     weight_rules: Callable[[Tensor], Rules] | None = None
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from gauge.formats import BFLOAT16, BOOL, FLOAT32, INT64
 from gauge.layers.attention_kernels import Kernel, Scores, attend, pick, repeat_heads
-from gauge.layers.linear import Linear, Shape
+from gauge.layers.linear import Linear, Shape, adapted_together
 from gauge.layers.norm import Kind, Norm
 from gauge.layers.rotary import resized, rotate, tables_of
 from gauge.sequence import Sequence
@@ -238,6 +238,8 @@ class Attention:
     def _projected(self, tape: Tape, x: Value, source: Value) -> tuple[Value, Value, Value]:
         if self.fused:
             return self._split(tape, self.qkv(tape, x, "queries, keys and values"))
+        if tape.how.fused_qkv and source is x and not (self.gate or self.borrows or self.value_from_key):
+            return self._joined(tape, x)
         q = self.query(tape, x, "queries")
         if self.gate == "query":
             q = tape.alias(q, resized(q.dims, self.head))
@@ -245,6 +247,16 @@ class Attention:
             return q, self._borrowed(tape, q, "key", self.head), self._borrowed(tape, q, "value", self.values_head)
         k = self.key(tape, source, "keys")
         return q, k, k if self.value_from_key else self.value(tape, source, "values")
+
+    def _joined(self, tape: Tape, x: Value) -> tuple[Value, Value, Value]:
+        """One matrix with one adapter over what is adapted of queries, keys and values (LitGPT's LoRAQKVLinear)."""
+        plan = tape.how.adapters
+        thirds = (self.query, self.key, self.value)
+        both = self.qkv(tape, x, "queries, keys and values")
+        adapted = [m for m in thirds if plan is not None and (plan.targets is None or m.name in plan.targets)]
+        if plan is not None and adapted:
+            both = adapted_together(tape, x, both, adapted, plan)
+        return self._split(tape, both)
 
     def _split(self, tape: Tape, both: Value) -> tuple[Value, Value, Value]:
         rows = tuple(e for e in both.dims if e.dim not in (Dim.MATRICES, Dim.HEADS, Dim.HEAD))

@@ -87,6 +87,9 @@ class Head:
         logits = self.logits(tape, x)
         if kind == "compiled" or (kind == "standard" and tape.how.kernels == "compiled"):
             return losses.compiled(tape, logits)
+        special = {"listed": losses.listed, "held-compiled": losses.held_compiled, "held-standard": losses.held_standard}
+        if kind in special:
+            return special[kind](tape, logits)
         if kind == "vocab-parallel":
             return losses.vocab_parallel(tape, logits)
         return losses.standard(tape, logits, self.upcast)

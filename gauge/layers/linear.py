@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gauge.formats import BFLOAT16
-from gauge.tape import Tape, Value, dims
+from gauge.tape import AdapterPlan, Tape, Value, dims
 from gauge.tensor import Dim, Tensor
 
 Shape = tuple[tuple[Dim, int], ...]
@@ -65,7 +65,9 @@ class Linear:
         x = tape.cast(x, compute) if packed else tape.low(x)
         gone = {d for d, _ in self.inp}
         shape = (*(e for e in x.dims if e.dim not in gone), *dims(*self.out))
-        saves = [x.storage] if weight.trainable else []
+        saves = [x.storage] if weight.trainable or self.role in tape.how.keeps_inputs else []
+        if packed and tape.how.packed_copies:
+            saves = [tape.allocate(f"{self.name} input, copied", x.dims, compute)]
         forward, backward = [], []
         copy = tape.weight_copy(weight)
         if copy is not None and not packed:
@@ -109,6 +111,20 @@ class Linear:
         outer = tape.op("linear", (inner,), y.dims, inner.format, label="adapter output", saves=(inner.storage,), weights=(up,))
         scaled = tape.op("mul", (outer,), y.dims, outer.format, label="scaled adapter output")
         return tape.cast(tape.add(y, scaled, label="adapted output"), y.format)
+
+
+def adapted_together(tape: Tape, x: Value, y: Value, maps: list[Linear], plan: AdapterPlan) -> Value:
+    """Adapters of several maps that read the same input, as one: their ranks side by side, one dropout in front."""
+    pairs = [[tape.how.split(replace(t, format=plan.format)) for t in one.adapters(plan.rank)] for one in maps]
+    narrow = tape.dropout(tape.cast(x, plan.format, "input for adapters"), plan.dropout)
+    gone = {d for one in maps for d, _ in one.inp}
+    rows = tuple(e for e in x.dims if e.dim not in gone)
+    shape = (*rows, *dims((Dim.MATRICES, len(maps)), (Dim.RANK, plan.rank)))
+    downs, ups = tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
+    inner = tape.op("linear", (narrow,), shape, narrow.format, label="adapter rank", saves=(narrow.storage,), weights=downs)
+    outer = tape.op("linear", (inner,), y.dims, inner.format, label="adapter output", saves=(inner.storage,), weights=ups)
+    scaled = tape.op("mul", (outer,), y.dims, outer.format, label="scaled adapter output")
+    return tape.cast(tape.add(y, scaled, label="adapted output"), y.format)
 
 
 @dataclass(frozen=True, slots=True)

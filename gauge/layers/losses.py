@@ -134,3 +134,27 @@ def chunked_output(tape: Tape, x: Value, head: Linear, chunk: int) -> Value:
         weights=(weight,),
         backward_scratch=(*wide[: 1 if tape.how.kernels != "eager" else 2], gradient),
     )
+
+
+def listed(tape: Tape, logits: Value) -> Value:
+    """Logits made by chunks, all kept in a list: 16-bit log-probabilities and gradients stand beside them (LitGPT)."""
+    kept = tape.allocate("log-probabilities", logits.dims, logits.format)
+    with tape.hold(logits):
+        saves = (logits.storage, kept)
+        return tape.op("listed_cross_entropy", (logits,), (), FLOAT32, label="loss", saves=saves)
+
+
+def held_compiled(tape: Tape, logits: Value) -> Value:
+    """A loss compiled by itself: the model's logits stay with the hooks of sharded units, a float32 copy is kept."""
+    wide = tape.allocate("logits in float32", logits.dims, FLOAT32)
+    gradient = tape.allocate("gradient of logits in float32", logits.dims, FLOAT32)
+    with tape.hold(logits):
+        saves = (logits.storage, wide)
+        return tape.op("cross_entropy", (logits,), (), FLOAT32, label="loss", saves=saves, backward_scratch=(gradient,))
+
+
+def held_standard(tape: Tape, logits: Value) -> Value:
+    """The composed loss, while the logits stay with the hooks of sharded units."""
+    out = standard(tape, logits, True)
+    tape.ops[-1].saved += (logits.storage,)
+    return out

@@ -1,5 +1,8 @@
 """LitGPT: everything in bfloat16, adapters included; queries, keys and values are one matrix; logits by 128 tokens.
 
+Two habits are read off its published tables: the input of the MLP's second product is kept though the matrix is frozen,
+and every product with a quantized matrix keeps a copy of its input.
+
 Source: litgpt 0.4 (model.py, lora.py, finetune/lora.py).
 """
 
@@ -12,8 +15,6 @@ from gauge.formats import FORMATS
 from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded
 from gauge.tape import How
 
-CHUNK = 128
-
 
 class Lit(Sharded):
     """One rank of LitGPT."""
@@ -21,8 +22,11 @@ class Lit(Sharded):
     def habits(self, how: How) -> How:
         """Adapters in the model's dtype; the loss over chunks whose logits are all kept."""
         adapters = replace(how.adapters, format=FORMATS[self.plan.dtype]) if how.adapters else None
-        loss = "chunked-output" if how.loss == "chunked" else how.loss
-        return replace(how, adapters=adapters, loss=loss, loss_chunk=how.loss_chunk or CHUNK)
+        loss = "listed" if how.loss in ("chunked", "standard") else how.loss
+        kept = frozenset({"mlp_down"}) if how.frozen else how.keeps_inputs
+        return replace(
+            how, adapters=adapters, loss=loss, fused_gelu=True, fused_qkv=True, keeps_inputs=kept, packed_copies=True
+        )
 
 
 def lit(case: Case) -> Breakdown:
@@ -52,7 +56,7 @@ RUNTIMES = (
         check=check_sharded,
         command=command,
         uses=USES,
-        defaults={"precision": "pure-16bit", "loss": "chunked"},
+        defaults={"precision": "pure-16bit", "loss": "chunked", "lora_dropout": 0.05},
         source="litgpt 0.4",
     ),
 )

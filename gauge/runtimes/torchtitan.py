@@ -25,7 +25,8 @@ class Titan(Sharded):
     def habits(self, how: How) -> How:
         """FSDP2 casts; there is no autocast. RMSNorm is PyTorch's fused one."""
         kernels = "compiled" if self.plan.compile else "fused"
-        return replace(how, autocast=False, gathered=True, kernels=kernels)
+        loss = {"standard": "held-standard", "compiled": "held-compiled"}.get(how.loss, how.loss)
+        return replace(how, autocast=False, gathered=True, kernels=kernels, loss=loss)
 
     @property
     def reduce(self) -> Format:
