@@ -12,6 +12,7 @@ from dataclasses import replace
 from gauge.breakdown import Factor, Item, Pool, constant, item, merged, product
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, FORMATS, Format, format_of
+from gauge.memory.arena import REMARK, phone_store, planned
 from gauge.memory.collect import stacked
 from gauge.memory.engine_weights import positions, rotary_sizes, rounding
 from gauge.memory.overhead import served
@@ -39,7 +40,7 @@ def inference(case: Case) -> Breakdown:
     count = case.cluster.count
     spread = count > 1 and len(case.model.parts) == 1 and count <= len(case.model.decoder.blocks)
     pools = [_pool(replace(case, model=s.model)) for s in stages(case.model, count if spread else 1)]
-    return Breakdown(pools=(max(pools, key=lambda p: p.device),))
+    return Breakdown(pools=(max(pools, key=lambda p: p.device),), warnings=(REMARK,) if on_phone(case) else ())
 
 
 def on_host(case: Case) -> bool:
@@ -48,17 +49,25 @@ def on_host(case: Case) -> bool:
     return case.cluster.count == 0 or (device is not None and device.kind in ("cpu", "mobile"))
 
 
+def on_phone(case: Case) -> bool:
+    """Whether an interpreter inside an app runs the model."""
+    device = case.cluster.device
+    return device is not None and device.kind == "mobile"
+
+
 def _pool(case: Case) -> Pool:
     plan, model = case.plan, case.model
     dtype = FORMATS[plan.dtype]
     which = release(plan.runtime_version)
     store = store_of(plan.quantization, plan.sparsity, dtype)
+    if on_phone(case):
+        store = phone_store(store, plan.quantization)
     items = [*weight_items(model, store), *buffer_items(model, dtype)]
     items += _tables(model, dtype, which)
     items += _cache(case)
     items += _prefill(case, which)
     if on_host(case):
-        process = constant("framework.process", overhead("pytorch", "process"))
+        process = constant("framework.process", overhead("pytorch", "app" if on_phone(case) else "process"))
         return Pool("host", 1, merged([*items, process]), PREFILL)
     items += _booked(model, store)
     return served(Pool("gpu", max(case.cluster.count, 1), merged(items), PREFILL))
@@ -129,6 +138,9 @@ def _prefill(case: Case, which: Release) -> Iterator[Item]:
     ends = [m.alive for m in _output(model, how, where, which, plan.logits)] if generates else []
     for segment in run.segments:
         if segment.name == "head" and generates:
+            continue
+        if on_phone(case):
+            ends += planned(segment.trace)
             continue
         kept = embedded if segment.name not in ("embeddings", "head") else []
         ends += [(*m.alive, *kept) for m in segment.trace.forward]
