@@ -7,21 +7,56 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gauge.errors import RequestError, shown
 from gauge.memory.segments import Pass
 from gauge.model import Model
 from gauge.tensor import Tensor
 
 ATTENTION_TARGETS = {"query", "key", "value", "qkv", "attention_output"}
 
+HEAD_NAME = "lm_head"  # accepted, though adapters are placed inside the blocks only
+COMMON_NAMES: dict[str, tuple[str, ...]] = {
+    "q_proj": ("query", "qkv"),
+    "k_proj": ("key", "qkv"),
+    "v_proj": ("value", "qkv"),
+    "o_proj": ("attention_output",),
+    "gate_proj": ("mlp_gate", "mlp_up"),
+    "up_proj": ("mlp_up",),
+    "down_proj": ("mlp_down",),
+}
+"""Llama's names, which people use for any family → the roles they mean; a fused matrix serves for its parts."""
+
 
 def targets_of(model: Model, asked: str) -> frozenset[str] | None:
-    """Names of the adapted matrices, None for every linear map inside the blocks (PEFT's `all-linear`)."""
+    """Names of the adapted matrices, None for every linear map inside the blocks (PEFT's `all-linear`).
+
+    Raises RequestError where a name means no matrix of this model.
+    """
     if asked == "all-linear":
         return None
     linears = linear_names(model)
     if asked == "attention":
         return frozenset(name for name, role in linears if role in ATTENTION_TARGETS)
-    return frozenset(part.strip() for part in asked.split(","))
+    found: set[str] = set()
+    for part in (p.strip() for p in asked.split(",")):
+        names = list(_meant(part, linears))
+        if not names and part != HEAD_NAME:
+            known = ", ".join(sorted({name for name, _ in linears}))
+            raise RequestError("lora_targets", f"{shown(part)} names no matrix of this model", f"choose among {known}")
+        found.update(names)
+    return frozenset(found)
+
+
+def _meant(asked: str, linears: set[tuple[str, str]]) -> Iterator[str]:
+    """The model's names for what was asked: that name itself, or the matrices of the first role that it has."""
+    if any(name == asked for name, _ in linears):
+        yield asked
+        return
+    for role in COMMON_NAMES.get(asked, ()):
+        found = [name for name, its in linears if its == role]
+        if found:
+            yield from found
+            return
 
 
 def linear_names(model: Model) -> set[tuple[str, str]]:
