@@ -77,12 +77,20 @@ class How:
 
 @dataclass(frozen=True, slots=True)
 class AdapterPlan:
-    """Low-rank adapters on the linear maps whose names are in `targets` (None: every linear map inside the blocks)."""
+    """Low-rank adapters on the linear maps whose names are in `targets` (None: every linear map inside the blocks).
+
+    `roles`: adapted too, whatever a checkpoint calls them.
+    """
 
     targets: frozenset[str] | None
     rank: int
     format: Format
     dropout: float
+    roles: frozenset[str] = frozenset()
+
+    def adapts(self, name: str, role: str) -> bool:
+        """Whether the linear map of that name and role gets an adapter."""
+        return self.targets is None or name in self.targets or role in self.roles
 
 
 class Storage:

@@ -211,11 +211,14 @@ class Attention:
                 q, k = self._normed(tape, q, k)
             if self.value_norm:
                 v = Norm("v_norm", self.values_head, "rms", affine=False, over=Dim.HEAD)(tape, v)
+            spread = self._spread(tape)
+            if tape.how.fused_qkv and spread:
+                k, v = repeat_heads(tape, k, q, "keys"), repeat_heads(tape, v, q, "values")
             if self.rotary:
                 q, k = self._rotated(tape, q, k)
             if self.norms and self.norm_after_rotary:
                 q, k = self._normed(tape, q, k)
-            if self.broadcasts:
+            if spread and not tape.how.fused_qkv:
                 k, v = repeat_heads(tape, k, q, "keys"), repeat_heads(tape, v, q, "values")
             kernel = self.kernel(tape, x, k)
             out = attend(tape, kernel, q, k, v, self._scores(tape, kernel, q, k))
@@ -223,6 +226,10 @@ class Attention:
                 out = tape.contiguous(out, "attention output, reordered")
             out = self._gated(tape, x, out, gate)
         return tape.dropout(self.output(tape, out), self.out_dropout)
+
+    def _spread(self, tape: Tape) -> bool:
+        """Whether keys and values are copied to all heads before attention."""
+        return self.broadcasts or (tape.how.fused_qkv and not self.cross)
 
     def _normed(self, tape: Tape, q: Value, k: Value) -> tuple[Value, Value]:
         return self.norm(0)(tape, q), k if self.borrows else self.norm(1)(tape, k)
@@ -236,10 +243,10 @@ class Attention:
         return tape.mul(out, tape.unary("sigmoid", raw, keeps="output", label="open gate"), label="gated output")
 
     def _projected(self, tape: Tape, x: Value, source: Value) -> tuple[Value, Value, Value]:
-        if self.fused:
-            return self._split(tape, self.qkv(tape, x, "queries, keys and values"))
         if tape.how.fused_qkv and source is x and not (self.gate or self.borrows or self.value_from_key):
             return self._joined(tape, x)
+        if self.fused:
+            return self._split(tape, self.qkv(tape, x, "queries, keys and values"))
         q = self.query(tape, x, "queries")
         if self.gate == "query":
             q = tape.alias(q, resized(q.dims, self.head))
@@ -253,7 +260,7 @@ class Attention:
         plan = tape.how.adapters
         thirds = (self.query, self.key, self.value)
         both = self.qkv(tape, x, "queries, keys and values")
-        adapted = [m for m in thirds if plan is not None and (plan.targets is None or m.name in plan.targets)]
+        adapted = [m for m in thirds if plan is not None and plan.adapts(m.name if not self.fused else '', m.role)]
         if plan is not None and adapted:
             both = adapted_together(tape, x, both, adapted, plan)
         return self._split(tape, both)
@@ -288,7 +295,7 @@ class Attention:
             tape.how.attention,
             half=tape.how.compute.bytes == 2,
             masked=self.masked(tokens) or bool(self.shared_bias) or self.alibi,
-            grouped=self.kv_heads != self.heads and not self.broadcasts,
+            grouped=self.kv_heads != self.heads and not self._spread(tape),
             head=self.head,
             value_head=self.values_head,
             has_sdpa=self.has_sdpa,

@@ -53,7 +53,7 @@ class Linear:
         """Apply it: the input is kept where the weights are trained, autocast's weight copy where it is used."""
         y = self._product(tape, x, label or self.name)
         plan = tape.how.adapters
-        if plan is None or not self.adaptable or (plan.targets is not None and self.name not in plan.targets):
+        if plan is None or not self.adaptable or not plan.adapts(self.name, self.role):
             return y
         return self._adapted(tape, x, y)
 

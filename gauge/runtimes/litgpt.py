@@ -15,13 +15,25 @@ from gauge.formats import FORMATS
 from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded
 from gauge.tape import How
 
+ROLES = {
+    "q_proj": "query",
+    "k_proj": "key",
+    "v_proj": "value",
+    "o_proj": "attention_output",
+    "gate_proj": "mlp_gate",
+    "up_proj": "mlp_up",
+    "down_proj": "mlp_down",
+}
+
 
 class Lit(Sharded):
     """One rank of LitGPT."""
 
     def habits(self, how: How) -> How:
         """Adapters in the model's dtype; the loss over chunks whose logits are all kept."""
-        adapters = replace(how.adapters, format=FORMATS[self.plan.dtype]) if how.adapters else None
+        asked = {word.strip() for word in self.plan.lora_targets.split(",")}
+        roles = frozenset(role for name, role in ROLES.items() if name in asked)
+        adapters = replace(how.adapters, format=FORMATS[self.plan.dtype], roles=roles) if how.adapters else None
         loss = "listed" if how.loss in ("chunked", "standard") else how.loss
         kept = frozenset({"mlp_down"}) if how.frozen else how.keeps_inputs
         return replace(
