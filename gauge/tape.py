@@ -30,7 +30,8 @@ class How:
     come to the layers in `compute`, put together from shards; `wide_stream`: the embeddings' output is float32 even so.
     `keeps_inputs`: roles of matrices whose input is kept though they are frozen; `packed_copies`: quantized products keep
     a copy of their input. `fused_gelu`: GELU's tanh form is one operator; `fused_qkv`: queries, keys and values come from
-    one matrix, and the values pin its whole output. `rules` split every tensor over `mesh`; weights follow `weight_rules` where those are given.
+    one matrix, and the values pin its whole output; `spread_heads`: keys and values are
+    copied to all heads. `rules` split every tensor over `mesh`; weights follow `weight_rules` where those are given.
     """
 
     compute: Format = BFLOAT16
@@ -55,6 +56,7 @@ class How:
     packed_copies: bool = False
     fused_gelu: bool = False
     fused_qkv: bool = False
+    spread_heads: bool = False
     weight_rules: Callable[[Tensor], Rules] | None = None
 
     @property

@@ -229,7 +229,7 @@ class Attention:
 
     def _spread(self, tape: Tape) -> bool:
         """Whether keys and values are copied to all heads before attention."""
-        return self.broadcasts or (tape.how.fused_qkv and not self.cross)
+        return self.broadcasts or (tape.how.spread_heads and not self.cross)
 
     def _normed(self, tape: Tape, q: Value, k: Value) -> tuple[Value, Value]:
         return self.norm(0)(tape, q), k if self.borrows else self.norm(1)(tape, k)

@@ -132,7 +132,7 @@ def chunked_output(tape: Tape, x: Value, head: Linear, chunk: int) -> Value:
         saves=saves,
         scratch=forward,
         weights=(weight,),
-        backward_scratch=(*wide[: 1 if tape.how.kernels != "eager" else 2], gradient),
+        backward_scratch=(*(wide if tape.how.kernels == "eager" else ()), gradient),
     )
 
 

@@ -43,7 +43,7 @@ class DeepSpeed(Sharded):
             return
         format = self.how.compute
         copies = 2 if shards.stage >= 2 else 1
-        backward = ("first", "loss_backward", "backward", "backward_end")
+        backward = ("loss_backward", "backward", "backward_end")
         reduce = bucket("gradient buckets", self.weights, BUCKET, format, copies)
         yield item("communication.buckets", reduce, why=WHY_REDUCE, source=SOURCE, certainty="policy", moments=backward)
         if shards.stage in (1, 2):

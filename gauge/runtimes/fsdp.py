@@ -1,7 +1,7 @@
 """PyTorch FSDP as transformers' Trainer runs it through accelerate: full sharding, one unit a layer.
 
 Under mixed precision accelerate holds trained weights in float32 and FSDP gathers them in 16 bits; autocast is on, and
-the residual stream is float32. Layers that work and the next one's weights are whole; what belongs to no layer is the
+with float32 adapters the residual stream is float32 too. The layer that works is whole; what belongs to no layer is the
 root unit, which FSDP does not free after forward. Source: torch/distributed/fsdp (PyTorch 2.4),
 accelerate/accelerator.py (0.34), `prepare_model`.
 """
@@ -27,7 +27,12 @@ class FSDP(Sharded):
         adapters = how.adapters is not None
         if self.plan.precision == "pure-16bit" and not adapters:
             return how
-        return replace(how, autocast=True, gathered=True, wide_stream=True)
+        return replace(how, autocast=True, gathered=True, wide_stream=adapters)
+
+    @property
+    def layers_at_once(self) -> int:
+        """accelerate's default is not to prefetch (`fsdp_backward_prefetch`: NO_PREFETCH)."""
+        return 1
 
     @property
     def keeps_gradients(self) -> bool:

@@ -36,9 +36,8 @@ class Lit(Sharded):
         adapters = replace(how.adapters, format=FORMATS[self.plan.dtype], roles=roles) if how.adapters else None
         loss = "listed" if how.loss in ("chunked", "standard") else how.loss
         kept = frozenset({"mlp_down"}) if how.frozen else how.keeps_inputs
-        return replace(
-            how, adapters=adapters, loss=loss, fused_gelu=True, fused_qkv=True, keeps_inputs=kept, packed_copies=True
-        )
+        how = replace(how, fused_gelu=True, fused_qkv=True, spread_heads=True, keeps_inputs=kept, packed_copies=True)
+        return replace(how, adapters=adapters, loss=loss)
 
 
 def lit(case: Case) -> Breakdown:

@@ -14,7 +14,9 @@ from gauge.breakdown import Item, constant
 from gauge.case import Breakdown, Case, Runtime
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, Format
+from gauge.memory.optimizer import optimizer_of
 from gauge.memory.step import Gradients
+from gauge.optimizers import Optimizer
 from gauge.overheads import overhead
 from gauge.runtimes.sharded import PARALLEL, USES, Sharded, by_stage, check_sharded
 from gauge.tape import How
@@ -41,6 +43,12 @@ class Megatron(Sharded):
     def policy(self) -> Gradients:
         """Backward adds to buffers of main gradients that always exist."""
         return Gradients(kept=self.gradient, resident=True, direct=True)
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """Apex's fused Adam needs no temporaries."""
+        found = super().optimizer
+        return optimizer_of("adamw-fused") if found.id == "adamw" else found
 
     @property
     def lingering(self) -> tuple[str, ...]:

@@ -42,8 +42,7 @@ from gauge.units import GIB
 WHY_GATHERED = "Shards of a layer are put together while it works; the next layer's are fetched meanwhile."
 WHY_ROOT = "What belongs to no layer is one unit of its own; it stays together from forward until backward ends."
 WHY_IN_FLIGHT = "Micro-batches that this stage has run forward and whose backward has not come back yet."
-LAYER_MOMENTS = ("first", "forward", "backward")
-ROOT_MOMENTS = ("first", *COURSE)
+LAYER_MOMENTS = ("forward", "backward")
 USES = frozenset(
     {
         "quantization",
@@ -90,9 +89,7 @@ PARALLEL = frozenset(
 class Sharded(Training):
     """One device of one pipeline stage; `case.model` is that stage's part of the model.
 
-    Class attributes are the trainer's habits: `layers_at_once` gathered layers (live and prefetched), `root_tables`
-    whether the token table is in the root unit, `reduce` the format that gradients are reduced in (None: their own),
-    `keeps_gradients` whether they stay allocated between steps.
+    Properties are the trainer's habits.
     """
 
     stage: Stage | None = None
@@ -101,6 +98,11 @@ class Sharded(Training):
     def layers_at_once(self) -> int:
         """Layers whose shards are together at once."""
         return 2
+
+    @property
+    def root_moments(self) -> tuple[str, ...]:
+        """When what belongs to no layer is together."""
+        return COURSE
 
     @property
     def keeps_gradients(self) -> bool:
@@ -229,8 +231,11 @@ class Sharded(Training):
         """What comes and goes, with what sharding and pipelining add."""
         yield from super().course()
         present = {m for m, _ in self.moments()}
+        worst = self.step.worst().values()
+        largest = max(worst, key=lambda p: p.bytes).moment if worst else ""
         for one in (*self.gathered(), *self.in_flight(), *self.buffers()):
             moments = tuple(m for m in one.moments if m in present)
+            moments = (*(("first",) if largest in moments and "first" in present else ()), *moments)
             if moments or not one.moments:
                 yield one.at(*moments)
 
@@ -258,10 +263,11 @@ class Sharded(Training):
         layer = self.largest_layer()
         for one in elements_by_format("weights of layers, gathered", layer, self.layers_at_once):
             yield item("communication.gathered", one, why=WHY_GATHERED, certainty="policy", moments=LAYER_MOMENTS)
-        for one in elements_by_format("weights of the next layer, gathered", layer):
+        ahead = layer if self.layers_at_once > 1 else []
+        for one in elements_by_format("weights of the next layer, gathered", ahead):
             yield item("communication.gathered", one, why=WHY_GATHERED, certainty="policy", moments=("loss", "loss_backward"))
         for one in elements_by_format("weights outside layers, gathered", self.root()):
-            yield item("communication.gathered", one, why=WHY_ROOT, certainty="policy", moments=ROOT_MOMENTS)
+            yield item("communication.gathered", one, why=WHY_ROOT, certainty="policy", moments=self.root_moments)
 
     def in_flight(self) -> Iterator[Item]:
         """Activations of micro-batches between their forward and their backward, besides the one at work."""
@@ -275,7 +281,7 @@ class Sharded(Training):
         for one in stacked(kept):
             more = _times(one, held - chunks, chunks)
             if more is not None:
-                yield item("activations.in_flight", more, why=WHY_IN_FLIGHT, moments=("first", *COURSE))
+                yield item("activations.in_flight", more, why=WHY_IN_FLIGHT, moments=COURSE)
 
     def buffers(self) -> Iterator[Item]:
         """Further communication buffers of this trainer."""

@@ -26,7 +26,7 @@ class Titan(Sharded):
         """FSDP2 casts; there is no autocast. RMSNorm is PyTorch's fused one."""
         kernels = "compiled" if self.plan.compile else "fused"
         loss = {"standard": "held-standard", "compiled": "held-compiled"}.get(how.loss, how.loss)
-        return replace(how, autocast=False, gathered=True, kernels=kernels, loss=loss)
+        return replace(how, autocast=False, gathered=True, kernels=kernels, loss=loss, spread_heads=True)
 
     @property
     def reduce(self) -> Format:

@@ -17,10 +17,17 @@ class Tune(Sharded):
     """One rank of torchtune."""
 
     def habits(self, how: How) -> How:
-        """Adapters in the model's dtype; the chunked loss keeps the logits."""
+        """Adapters in the model's dtype; key heads repeated; the chunked loss keeps the logits, the other one makes
+        them float32 first."""
         adapters = replace(how.adapters, format=FORMATS[self.plan.dtype]) if how.adapters else None
         loss = "chunked-output" if how.loss == "chunked" else how.loss
-        return replace(how, adapters=adapters, loss=loss)
+        loss = "held-compiled" if loss == "standard" and self.plan.compile else loss
+        return replace(how, adapters=adapters, loss=loss, spread_heads=True)
+
+    @property
+    def root_moments(self) -> tuple[str, ...]:
+        """Token table and head are units of their own (`custom_sharded_layers`)."""
+        return ("loss", "loss_backward")
 
 
 def tune(case: Case) -> Breakdown:
