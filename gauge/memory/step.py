@@ -188,6 +188,22 @@ class Step:
             if not forward and value.grad and self.run.origins.get(name, first) < index < last:
                 yield _gradient(value.storage.tensor)
 
+    def _shared_bytes(self, index: int, forward: bool) -> int:
+        """The bytes of `shared`."""
+        key = (forward, *(self._place(name, index) for name in self.run.shared))
+        if key not in self._shared_sizes:
+            self._shared_sizes[key] = sum(t.bytes for t in self.shared(index, forward))
+        return self._shared_sizes[key]
+
+    def _place(self, name: str, index: int) -> tuple[bool, bool, bool]:
+        """Where a segment stands in the life of a shared value, as far as `shared` asks."""
+        first, last = self._lives.get(name, (0, 0))
+        return index >= first, index <= last, self.run.origins.get(name, first) < index < last
+
+    @cached_property
+    def _shared_sizes(self) -> dict[tuple[object, ...], int]:
+        return {}
+
     # ---------------------------------------------------------------- the course
     @cached_property
     def points(self) -> tuple[Point, ...]:
@@ -200,7 +216,7 @@ class Step:
             moment = segment.trace.peak
             if moment is not None:
                 phase = "loss" if segment.name == "head" else "forward"
-                size = before + moment.bytes + sum(t.bytes for t in self.shared(index, True))
+                size = before + moment.bytes + self._shared_bytes(index, True)
                 yield Point(phase, segment, index, moment.event, moment, (), (), size, True)
             before += self._kept(segment, True)
 
@@ -216,13 +232,13 @@ class Step:
             held = tuple(waiting.values())
             stop, made = self._reading(segment, waiting, seen)
             if stop is not None:
-                rest = kept + grads + sum(t.bytes for t in self.shared(index, False))
+                rest = kept + grads + self._shared_bytes(index, False)
                 phase = self._phase(segment, index)
                 beside = (*held, *stop.beside)
                 size = rest + stop.bytes + sum(t.bytes for t in held)
                 yield Point(phase, segment, index, stop.event, stop.flying, stop.made, beside, size, False)
             if not self.gradients.resident:
-                grads += self._kept_gradients(made)
+                grads += self._grown(made)
 
     @staticmethod
     def _phase(segment: Segment, index: int) -> str:
@@ -234,10 +250,10 @@ class Step:
         self, segment: Segment, waiting: dict[str, Tensor], seen: dict[str, int]
     ) -> tuple[_Stop | None, tuple[Tensor, ...]]:
         """A segment's worst operator going backward and the weights whose gradients it completes."""
+        if (id(segment.trace),) in self._read:
+            return self._read[(id(segment.trace),)]
         special = [w for w in segment.trace.weight_gradients if self._uses.get(self._matrix(w), 1) > 1]
         key = (id(segment.trace), segment.layer is None, *sorted(seen.items())) if special else (id(segment.trace),)
-        if not special and key in self._read:
-            return self._read[key]
         made: list[Tensor] = []
         stops = list(self._stops(segment, made, waiting, seen))
         worst = max(stops, key=lambda s: s.bytes, default=None)
@@ -367,6 +383,17 @@ class Step:
 
     def _kept_gradients(self, weights: Iterable[Tensor]) -> int:
         return sum(k.bytes for w in weights if (k := self.gradients.kept(w)) is not None)
+
+    def _grown(self, made: tuple[Tensor, ...]) -> int:
+        """What is kept of one segment's gradients; equal segments made the same tuple."""
+        found = self._growth.get(id(made))
+        if found is None or found[0] is not made:
+            found = self._growth[id(made)] = (made, self._kept_gradients(made))
+        return found[1]
+
+    @cached_property
+    def _growth(self) -> dict[int, tuple[tuple[Tensor, ...], int]]:
+        return {}
 
     def all_gradients(self) -> tuple[tuple[Tensor, int], ...]:
         """What is kept of every gradient when backward is over."""
