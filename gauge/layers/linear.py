@@ -94,7 +94,8 @@ class Linear:
         plan = tape.how.adapters
         assert plan is not None
         down, up = (tape.how.split(replace(t, format=plan.format)) for t in self.adapters(plan.rank))
-        narrow = tape.dropout(tape.cast(x, plan.format, f"{self.name} input for adapter"), plan.dropout)
+        narrow = tape.cast(x, plan.format, f"{self.name} input for adapter")
+        narrow = tape.dropout(narrow, plan.dropout) if plan.dropout else narrow
         narrow = tape.low(narrow)
         gone = {d for d, _ in self.inp}
         batch = tuple(e for e in x.dims if e.dim not in gone)
@@ -116,7 +117,8 @@ class Linear:
 def adapted_together(tape: Tape, x: Value, y: Value, maps: list[Linear], plan: AdapterPlan) -> Value:
     """Adapters of several maps that read the same input, as one: their ranks side by side, one dropout in front."""
     pairs = [[tape.how.split(replace(t, format=plan.format)) for t in one.adapters(plan.rank)] for one in maps]
-    narrow = tape.dropout(tape.cast(x, plan.format, "input for adapters"), plan.dropout)
+    narrow = tape.cast(x, plan.format, "input for adapters")
+    narrow = tape.dropout(narrow, plan.dropout) if plan.dropout else narrow
     gone = {d for one in maps for d, _ in one.inp}
     rows = tuple(e for e in x.dims if e.dim not in gone)
     shape = (*rows, *dims((Dim.MATRICES, len(maps)), (Dim.RANK, plan.rank)))

@@ -66,7 +66,8 @@ class MLP:
         """Through the nonlinearity and back to the residual width."""
         with tape.hold(x):
             inner = self._inner(tape, x)
-            inner = tape.dropout(inner, self.inner_dropout)
+            if self.inner_dropout:
+                inner = tape.dropout(inner, self.inner_dropout)
             out = self.down(tape, inner)
         return tape.dropout(out, self.dropout)
 

@@ -136,7 +136,8 @@ class Tracer:
     def _leave(self, part: Part, x: Value, last: bool, loss: bool) -> Value:
         tape = Tape(self._how, self._pass.shared)
         entry = tape.input("residual stream", x.dims, x.format, x.grad)
-        out = tape.dropout(part.norm(tape, entry) if part.norm else entry, part.dropout, "output, dropped out")
+        out = part.norm(tape, entry) if part.norm else entry
+        out = tape.dropout(out, part.dropout, "output, dropped out") if part.dropout else out
         head = self._model.head
         if last and head:
             out = head.loss(tape, out) if loss else head.logits(tape, out)
