@@ -49,7 +49,8 @@ def expected() -> int:
 
 def test_element_across_sites(open_context, host, site: Site) -> None:
     folder, outside = host
-    page_with(folder, script(site) + '<compute-gauge model="openai-community/gpt2" batch_size="2" size="compact">table</compute-gauge>')
+    fields = 'model="openai-community/gpt2" batch_size="2" size="compact"'
+    page_with(folder, script(site) + f"<compute-gauge {fields}>table</compute-gauge>")
     page = open_context(outside.url, site.url).new_page()
     page.add_init_script("addEventListener('compute-gauge:answer', (event) => { window.__answer = event.detail; })")
     page.goto(outside.url)
@@ -101,7 +102,8 @@ def test_messages_from_others_are_ignored(open_context, host, site: Site) -> Non
 def test_hostile_attributes_stay_text(open_context, host, site: Site) -> None:
     folder, outside = host
     evil = "&quot;&gt;&lt;img src=x onerror=parent.__hit=1&gt;"
-    page_with(folder, script(site) + f'<compute-gauge model="{evil}" size="{evil}" theme="{evil}" config="{{{evil}">x</compute-gauge>')
+    fields = f'model="{evil}" size="{evil}" theme="{evil}" config="{{{evil}"'
+    page_with(folder, script(site) + f"<compute-gauge {fields}>x</compute-gauge>")
     page = open_context(outside.url, site.url).new_page()
     page.goto(outside.url)
     page.frame_locator("iframe").locator('#answer[data-state="error"]').wait_for(timeout=LIVE)
@@ -132,7 +134,8 @@ def test_a_real_sphinx_site(open_context, tmp_path: Path) -> None:
 def test_a_real_mkdocs_site(open_context, tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     (docs / "guide").mkdir(parents=True)
-    (tmp_path / "mkdocs.yml").write_text("site_name: X\ntheme:\n  name: readthedocs\n  highlightjs: false\nplugins:\n  - compute-gauge:\n      site: gauge\n")
+    settings = "theme:\n  name: readthedocs\n  highlightjs: false\nplugins:\n  - compute-gauge:\n      site: gauge\n"
+    (tmp_path / "mkdocs.yml").write_text("site_name: X\n" + settings)
     (docs / "index.md").write_text("# Docs\n")
     (docs / "guide" / "memory.md").write_text(f"# Memory\n\n```compute-gauge\n{FIELDS}\n```\n")
     info = tmp_path / "compute_gauge-0.dist-info"  # what an installed package tells MkDocs about its plugin
