@@ -1,0 +1,88 @@
+"""Inverse questions on whole requests: verified, monotone, few estimates; remedies that save what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gauge import fit
+from gauge.api import answer_to
+
+MOST = 15
+CASES: dict[str, dict[str, Any]] = {
+    "transformers": {"model": "meta-llama/Llama-3.1-8B", "device": "rtx-4090", "sequence_length": 2048},
+    "too large": {"model": "meta-llama/Llama-3.1-70B", "device": "rtx-4090", "sequence_length": 4096, "batch_size": 8},
+    "vllm": {"model": "google/gemma-3-27b-pt", "runtime": "vllm", "device": "h100-80gb", "sequence_length": 4096},
+    "phone": {"model": "meta-llama/Llama-3.2-1B", "quantization": "int4", "device": "pixel-8"},
+    "training": {"model": "Qwen/Qwen3-0.6B", "task": "training", "device": "rtx-4090", "sequence_length": 1024},
+    "lora": {"model": "meta-llama/Llama-3.1-8B", "task": "training", "method": "lora", "device": "a100-80gb", "batch_size": 4},
+}
+
+
+def asked(deep: bool = True, **request: Any) -> dict[str, Any]:
+    found = answer_to(request, deep)
+    assert "errors" not in found, found
+    return found
+
+
+def room(**request: Any) -> int:
+    return int(asked(deep=False, **request)["fit"]["headroom_bytes"])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_largest_batch_fits_and_a_larger_one_does_not(name: str) -> None:
+    most = asked(**CASES[name])["capacity"]["max_batch_size"]
+    assert most == 0 or room(**{**CASES[name], "batch_size": most}) >= 0
+    if most < fit.MOST_BATCH:
+        assert room(**{**CASES[name], "batch_size": most + max(1, most // 16)}) < 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_question_takes_few_estimates(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    plain_room, plain_largest, plain_fewest = fit._room, fit.largest, fit.min_devices
+
+    def counted(*args: Any, **changes: Any) -> int | None:
+        counts[-1:] = [counts[-1] + 1] if counts else [1]
+        return plain_room(*args, **changes)
+
+    def question(*args: Any) -> int:
+        counts.append(0)
+        return plain_largest(*args)
+
+    def fewest(*args: Any) -> int | None:
+        counts.append(0)
+        return plain_fewest(*args)
+
+    monkeypatch.setattr(fit, "_room", counted)
+    monkeypatch.setattr(fit, "min_devices", fewest)
+    monkeypatch.setattr(fit, "largest", question)
+    asked(**CASES[name])
+    assert counts
+    assert max(counts) <= MOST
+
+
+@pytest.mark.parametrize("name", ["transformers", "vllm", "training"])
+def test_more_memory_never_holds_less(name: str) -> None:
+    case = {k: v for k, v in CASES[name].items() if k != "device"}
+    sizes = [asked(**case, device_memory=f"{n}GiB")["capacity"]["max_batch_size"] for n in (24, 48, 96, 192)]
+    assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_remedies_are_few_and_save_what_they_say(name: str) -> None:
+    found = asked(**CASES[name])["fit"]
+    assert found["verdict"] in ("fits", "tight", "short")
+    assert (found["headroom_bytes"] < 0) == (found["verdict"] == "short")
+    assert len(found["remedies"]) <= fit.MOST_REMEDIES
+    saved = [r["saves_bytes"] for r in found["remedies"]]
+    assert saved == sorted(saved, reverse=True)
+    for remedy in found["remedies"]:
+        after = room(**{**CASES[name], **remedy["changes"]})
+        assert after - found["headroom_bytes"] == remedy["saves_bytes"] > 0
+        assert remedy["cost"]
+
+
+def test_without_a_device_nothing_is_judged() -> None:
+    assert "fit" not in (found := asked(model="Qwen/Qwen3-0.6B")) or found["fit"] is None
