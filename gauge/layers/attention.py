@@ -260,7 +260,7 @@ class Attention:
         plan = tape.how.adapters
         thirds = (self.query, self.key, self.value)
         both = self.qkv(tape, x, "queries, keys and values")
-        adapted = [m for m in thirds if plan is not None and plan.adapts(m.name if not self.fused else '', m.role)]
+        adapted = [m for m in thirds if plan is not None and plan.adapts(m.name if not self.fused else "", m.role)]
         if plan is not None and adapted:
             both = adapted_together(tape, x, both, adapted, plan)
         return self._split(tape, both)

@@ -70,6 +70,11 @@ def pick(
 
 def attend(tape: Tape, kernel: Kernel, q: Value, k: Value, v: Value, scores: Scores) -> Value:
     """The attention output (batch, tokens, heads, value head) under that kernel."""
+    with tape.core():
+        return _attend(tape, kernel, q, k, v, scores)
+
+
+def _attend(tape: Tape, kernel: Kernel, q: Value, k: Value, v: Value, scores: Scores) -> Value:
     if kernel == "flash":
         return flash(tape, q, k, v)
     origin = q.format

@@ -14,12 +14,14 @@ from dataclasses import replace
 from gauge.breakdown import Item, item
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import Format
-from gauge.memory.sharding import bucket
+from gauge.memory.sharding import bucket, elements_by_format
 from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded
 from gauge.tape import How
+from gauge.tensor import Dim, Tensor
 
 BUCKET = 500_000_000
 WHY_REDUCE = "Gradients are gathered here before they are reduced over the ranks; with overlap a second one fills meanwhile."
+WHY_COPY = "The optimizer reads float32: the part of the gradients that it uses is cast once more."
 WHY_GATHER = "After the step the updated weights are gathered bucket by bucket."
 SOURCE = "DeepSpeed documentation, ZeRO: reduce_bucket_size and allgather_bucket_size, in elements"
 
@@ -36,9 +38,16 @@ class DeepSpeed(Sharded):
         """The engine holds 16-bit weights beside float32 masters."""
         return self.how.compute
 
+    def gradient(self, weight: Tensor) -> Tensor:
+        """16-bit gradients, this rank's part from stage 2 on."""
+        return self.shards.gradient(weight)
+
     def buffers(self) -> Iterator[Item]:
-        """Buckets of the stage."""
+        """Buckets of the stage; the step's float32 copy of this rank's gradients."""
         shards = self.shards
+        if self.plan.precision == "master" and self.how.adapters is None and self.plan.cpu_offload == "none":
+            for one in elements_by_format("gradients in float32", (t.times(Dim.COPIES, n) for t, n in self.updated)):
+                yield item("workspace", one, why=WHY_COPY, source=SOURCE, certainty="policy", moments=("step",))
         if shards.ranks == 1:
             return
         format = self.how.compute

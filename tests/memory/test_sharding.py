@@ -1,0 +1,113 @@
+"""Properties of sharding: nothing is lost, nothing is invented, and degrees of one change nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gauge.api import estimate
+from gauge.errors import RequestError
+from gauge.memory.pipeline import Schedule
+from gauge.memory.sharding import Shards, mesh_of, weight_rules
+from gauge.memory.stages import stages
+from gauge.request import RequestErrors, parse
+from gauge.tensor import shard
+
+CONFIG = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 512,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "vocab_size": 32000,
+    "tie_word_embeddings": False,
+}
+STATES = ("weights", "gradients", "optimizer_states", "master_weights")
+TRAINERS = ("fsdp", "deepspeed", "megatron", "torchtitan", "torchtune", "litgpt")
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    base = {"task": "training", "runtime": "deepspeed", "config": CONFIG, "batch_size": 1, "sequence_length": 256}
+    return base | changes
+
+
+def states(**changes: Any) -> int:
+    """Bytes of model states at the optimizer step."""
+    pool = estimate(**request(**changes)).pools[0]
+    return sum(i.bytes for i in pool.alive("step") if i.kind in STATES)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 4])
+def test_shards_of_weights_cover_each_once_or_are_replicated(degree: int) -> None:
+    case = parse(request(runtime="megatron", tensor_parallel=degree))
+    for weight, _ in case.model.weights():
+        part = shard(weight, weight_rules(weight), mesh_of(case.plan))
+        assert part.elements in (weight.elements, weight.elements // degree)
+
+
+@pytest.mark.parametrize("ranks", [1, 3, 8, 1000])
+def test_flat_shards_cover_with_less_than_one_rank_of_padding(ranks: int) -> None:
+    shards = Shards(3, ranks)
+    for weight, _ in parse(request()).model.weights():
+        part = shards.weight(weight).elements
+        assert weight.elements <= part * ranks < weight.elements + ranks
+
+
+def test_states_of_zero_are_those_of_the_paper() -> None:
+    """arXiv 1910.02054, figure 1: 16Ψ; 4Ψ + 12Ψ/N; 2Ψ + 14Ψ/N; 16Ψ/N."""
+    model, ranks = parse(request()).model, 64
+    psi = model.parameters
+    expected = (16 * psi, 4 * psi + 12 * psi / ranks, 2 * psi + 14 * psi / ranks, 16 * psi / ranks)
+    for stage, size in enumerate(expected):
+        assert states(zero_stage=stage, data_parallel=ranks) == pytest.approx(size, rel=1e-3)
+
+
+def test_a_higher_stage_never_needs_more_states() -> None:
+    sizes = [states(zero_stage=stage, data_parallel=8) for stage in range(4)]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_degrees_of_one_change_nothing(trainer: str) -> None:
+    plain = estimate(**request(runtime=trainer)).answer()["pools"]
+    ones = {"tensor_parallel": 1, "data_parallel": 1, "pipeline_parallel": 1, "context_parallel": 1, "expert_parallel": 1}
+    assert estimate(**request(runtime=trainer, **ones)).answer()["pools"] == plain
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 8])
+def test_stages_add_up_to_the_model(count: int) -> None:
+    model = parse(request()).model
+    assert sum(stage.model.parameters for stage in stages(model, count)) == model.parameters
+
+
+def test_micro_batches_in_flight() -> None:
+    """1F1B holds p - i; interleaving holds 1 + (p - 1) / (p v) times as much on the first stage (arXiv 2205.05198, 4.2.3)."""
+    assert [Schedule(4, 1, 16).in_flight(i) for i in range(4)] == [(4, 1), (3, 1), (2, 1), (1, 1)]
+    assert Schedule(4, 1, 2).in_flight(0) == (2, 1)
+    held, chunks = Schedule(8, 4, 64).in_flight(0)
+    assert held / chunks == 8 * (1 + 7 / (8 * 4))
+
+
+def test_the_fullest_stage_is_named() -> None:
+    answer = estimate(**request(runtime="megatron", pipeline_parallel=4)).answer()
+    assert any("fullest pipeline stage" in text for text in answer["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("tensor_parallel", {"tensor_parallel": 3}),
+        ("pipeline_parallel", {"pipeline_parallel": 9}),
+        ("pipeline_parallel", {"pipeline_parallel": 3}),
+        ("virtual_pipeline", {"virtual_pipeline": 2}),
+        ("expert_parallel", {"expert_parallel": 2}),
+        ("context_parallel", {"context_parallel": 7}),
+    ],
+)
+def test_degrees_that_cannot_be_are_refused(field: str, changes: dict[str, Any]) -> None:
+    with pytest.raises((RequestErrors, RequestError)) as caught:
+        parse(request(runtime="megatron", **changes))
+    assert field in str(getattr(caught.value, "errors", [caught.value])[0].field)
