@@ -25,6 +25,8 @@ def test_markup_in_every_field(live: Page) -> None:
     )
     assert len([name for name in names if name]) >= 3
     for name in filter(None, names):
+        if not live.locator(f'[name="{name}"]').count():
+            continue  # an earlier field made it irrelevant
         live.evaluate(
             """([name, value]) => { const field = document.querySelector(`[name="${name}"]`); const before = field.value;
               field.value = value; field.dispatchEvent(new Event('input', {bubbles: true})); window.__before = before; }""",
@@ -33,8 +35,8 @@ def test_markup_in_every_field(live: Page) -> None:
         live.wait_for_timeout(120)
         harmless(live)
         live.evaluate(
-            """([name]) => { const field = document.querySelector(`[name="${name}"]`); field.value = window.__before;
-              field.dispatchEvent(new Event('input', {bubbles: true})); }""",
+            """([name]) => { const field = document.querySelector(`[name="${name}"]`); if (field) field.value = window.__before;
+              field?.dispatchEvent(new Event('input', {bubbles: true})); }""",
             [name],
         )
 
