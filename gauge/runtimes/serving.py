@@ -108,7 +108,9 @@ def engine_weights(model: Model, plan: Plan, table: Format | None = None) -> Ite
 
 def check_degrees(case: Case) -> None:
     """Degrees that the engine's layers cannot be split by. Raises RequestError."""
-    plan, model = case.plan, case.model
+    plan, model, device = case.plan, case.model, case.cluster.device
+    if device is not None and device.kind == "mobile":
+        raise RequestError("runtime", f"{plan.runtime} does not run on phones", "use llama.cpp or transformers")
     degree, layers = plan.tensor_parallel, len(model.decoder.blocks)
     rows = round_up(model.vocab, VOCAB_MULTIPLE)
     if degree > 1 and rows % degree:

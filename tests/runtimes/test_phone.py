@@ -58,3 +58,10 @@ def test_a_language_model_fits_a_phone_only_in_few_bits() -> None:
 def test_a_computer_runs_the_whole_of_pytorch() -> None:
     phone, computer = asked(), asked(device="cpu-16gb")
     assert total(phone, "framework") < total(computer, "framework")
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm"])
+def test_server_engines_do_not_run_on_phones(engine: str) -> None:
+    found = answer_to({"model": "meta-llama/Llama-3.2-1B", "runtime": engine, "device": "pixel-8"}, deep=False)
+    assert found["errors"][0]["field"] == "runtime"
+    assert "llama.cpp" in found["errors"][0]["remedy"]
