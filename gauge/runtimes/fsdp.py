@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gauge.breakdown import Pool
 from gauge.case import Breakdown, Case, Runtime
+from gauge.overheads import overhead
 from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded, words_of
 from gauge.tape import How
 
@@ -38,6 +40,15 @@ class FSDP(Sharded):
     def keeps_gradients(self) -> bool:
         """Under 16-bit training the flat gradients stay allocated."""
         return self.plan.precision == "pure-16bit" and self.plan.method == "full"
+
+    def slack(self, pool: Pool) -> tuple[int, int, int]:
+        """A measured share of live tensors, no more than the device has."""
+        if not self.gathers:
+            return super().slack(pool)
+        typical, low, high = overhead("fsdp", "slack").per(pool.allocated, 100)
+        usable = self.case.cluster.usable
+        room = high if usable is None else max(usable - pool.allocated, 0)
+        return min(typical, room), min(low, room), min(high, room)
 
 
 def fsdp(case: Case) -> Breakdown:

@@ -22,6 +22,8 @@ from gauge.runtimes.sharded import PARALLEL, USES, Sharded, by_stage, check_shar
 from gauge.tape import How
 from gauge.tensor import Tensor
 
+HOPPER_AND_LATER = ("h100", "h200", "h800", "h20", "gh200", "b100", "b200", "b300", "gb200", "gb300")
+
 
 class Megatron(Sharded):
     """One rank of Megatron-LM."""
@@ -56,8 +58,12 @@ class Megatron(Sharded):
         return ("load", "between")
 
     def buffers(self) -> Iterator[Item]:
-        """The workspace of Transformer Engine's matrix products."""
-        yield constant("workspace.gemm", overhead("megatron", "gemm"), scope="allocated")
+        """The workspace of Transformer Engine's matrix products, and what else stays allocated."""
+        device = self.case.cluster.device
+        old = device is not None and not any(name in device.id for name in HOPPER_AND_LATER)
+        found = overhead("megatron", "gemm_before_hopper" if old else "gemm")
+        yield constant("workspace.gemm", found, scope="allocated")
+        yield constant("workspace.persistent", overhead("megatron", "persistent"), scope="allocated")
 
 
 def megatron(case: Case) -> Breakdown:

@@ -161,8 +161,7 @@ class Training:
             held = [*(i for i in held if i.kind != "weights"), *self.live()]
         items = merged([*held, *updates, *self.course()])
         pool = Pool("gpu", max(self.case.cluster.count, 1), items, self.moments())
-        slack = reserved(pool, self.case.cluster.usable, self.step.sizes(), self.born(items))
-        pool = finished(pool, slack, self.plan.runtime_version)
+        pool = finished(pool, self.slack(pool), self.plan.runtime_version)
         yield replace(pool, timeline=course(pool, self.step)) if self.plan.timeline else pool
         if waiting:
             yield Pool("host", 1, merged(waiting), (("step", "training step"),))
@@ -173,6 +172,10 @@ class Training:
         kept = sum(g.bytes * n for g, n in self.ready()) if self.step.gradients.resident else 0
         first = self.step.worst().get("forward")
         return min(states + kept, first.bytes) if first else 0
+
+    def slack(self, pool: Pool) -> tuple[int, int, int]:
+        """What the allocator holds beyond live tensors: typical, lowest, highest."""
+        return reserved(pool, self.case.cluster.usable, self.step.sizes(), self.born(pool.items))
 
     def live(self) -> Iterator[Item]:
         """The weights of the largest layer, where all others wait in host memory."""
