@@ -52,8 +52,8 @@ class ComputeGaugePlugin(BasePlugin[ComputeGaugeConfig]):
 
     def address(self, page: Any) -> str:
         """Where the calculator lives, seen from a page."""
-        site = self.config.site
+        site: str = self.config.site
         if "://" in site:
             return site
-        depth = page.url.strip("/").count("/") + bool(page.url.strip("/")) if page.url.endswith("/") else page.url.count("/")
+        depth: int = page.url.strip("/").count("/") + bool(page.url.strip("/")) if page.url.endswith("/") else page.url.count("/")
         return "../" * depth + site.strip("/") if depth else site.strip("/")
