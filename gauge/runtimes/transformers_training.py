@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from gauge.breakdown import Event, Item, Pool, item, merged
+from gauge.breakdown import Event, Item, Pool, constant, item, merged
 from gauge.case import Breakdown, Case, Runtime
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, FORMATS
@@ -22,8 +22,10 @@ from gauge.memory.segments import INPUTS, Pass, Tracer, lengths
 from gauge.memory.step import COURSE, MOMENTS, Gradients, Step, gradient_items
 from gauge.memory.weights import buffer_items, weight_items
 from gauge.optimizers import Optimizer
+from gauge.overheads import overhead
 from gauge.plan import Plan
 from gauge.quantization import SCHEMES, Scheme, scheme_of
+from gauge.runtimes.transformers import on_host
 from gauge.tape import AdapterPlan, How
 from gauge.tensor import Tensor
 from gauge.units import ceil_div
@@ -149,7 +151,7 @@ class Training:
 
     # ---------------------------------------------------------------- where it is held
     def pools(self) -> Iterator[Pool]:
-        """The accelerator, and the host where something waits there."""
+        """The accelerator, and the host where something waits there; the host alone where it does the work."""
         held, updates = list(self.held()), list(self.updates())
         waiting: list[Item] = list(self.step.host())
         if self.plan.cpu_offload != "none" or self.optimizer.paged:
@@ -160,6 +162,11 @@ class Training:
             waiting += [i for i in held if i.kind == "weights"]
             held = [*(i for i in held if i.kind != "weights"), *self.live()]
         items = merged([*held, *updates, *self.course()])
+        if on_host(self.case):
+            process = constant("framework.process", overhead("pytorch", "process"))
+            pool = Pool("host", 1, merged([*items, *waiting, process]), self.moments())
+            yield replace(pool, timeline=course(pool, self.step)) if self.plan.timeline else pool
+            return
         pool = Pool("gpu", max(self.case.cluster.count, 1), items, self.moments())
         pool = finished(pool, self.slack(pool), self.plan.runtime_version)
         yield replace(pool, timeline=course(pool, self.step)) if self.plan.timeline else pool
@@ -255,7 +262,9 @@ def storage_scheme(plan: Plan) -> Scheme:
 
 def check(case: Case) -> None:
     """What this trainer cannot do. Raises RequestError."""
-    plan = case.plan
+    plan, device = case.plan, case.cluster.device
+    if device is not None and device.kind == "mobile":
+        raise RequestError("device", "phones do not run this trainer", "choose a computer or an accelerator")
     if plan.method == "full" and scheme_of(plan.quantization).format is not None:
         raise RequestError("quantization", "quantized weights cannot be trained themselves", "use method=qlora")
 

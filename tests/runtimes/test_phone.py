@@ -65,3 +65,17 @@ def test_server_engines_do_not_run_on_phones(engine: str) -> None:
     found = answer_to({"model": "meta-llama/Llama-3.2-1B", "runtime": engine, "device": "pixel-8"}, deep=False)
     assert found["errors"][0]["field"] == "runtime"
     assert "llama.cpp" in found["errors"][0]["remedy"]
+
+
+def test_a_computer_trains_without_a_driver() -> None:
+    found = asked(model="Qwen/Qwen3-0.6B", task="training", device="cpu-16gb")
+    (pool,) = found["pools"]
+    assert pool["name"] == "host"
+    assert [i["component"] for i in pool["items"] if i["component"].startswith("framework")] == ["framework.process"]
+    card = asked(model="Qwen/Qwen3-0.6B", task="training", device="rtx-4090")
+    assert total(found, "optimizer_states") == total(card, "optimizer_states")
+
+
+def test_a_phone_does_not_train() -> None:
+    found = answer_to({"model": "Qwen/Qwen3-0.6B", "task": "training", "device": "pixel-8"}, deep=False)
+    assert found["errors"][0]["field"] == "device"
