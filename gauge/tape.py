@@ -53,7 +53,7 @@ class How:
     gathered: bool = False
     wide_stream: bool = False
     keeps_inputs: frozenset[str] = frozenset()
-    packed_copies: bool = False
+    packed_copies: Format | None = None
     fused_gelu: bool = False
     fused_qkv: bool = False
     spread_heads: bool = False

@@ -66,8 +66,8 @@ class Linear:
         gone = {d for d, _ in self.inp}
         shape = (*(e for e in x.dims if e.dim not in gone), *dims(*self.out))
         saves = [x.storage] if weight.trainable or self.role in tape.how.keeps_inputs else []
-        if packed and tape.how.packed_copies:
-            saves = [tape.allocate(f"{self.name} input, copied", x.dims, compute)]
+        if packed and tape.how.packed_copies is not None:
+            saves = [tape.allocate(f"{self.name} input, copied", x.dims, tape.how.packed_copies)]
         forward, backward = [], []
         copy = tape.weight_copy(weight)
         if copy is not None and not packed:

@@ -1,7 +1,7 @@
 """LitGPT: everything in bfloat16, adapters included; queries, keys and values are one matrix; logits by 128 tokens.
 
 Two habits are read off its published tables: the input of the MLP's second product is kept though the matrix is frozen,
-and every product with a quantized matrix keeps a copy of its input.
+and every product with a quantized matrix keeps a copy of its input (16-bit in 2023, float32 since 0.4).
 
 Source: litgpt 0.4 (model.py, lora.py, finetune/lora.py).
 """
@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gauge.case import Breakdown, Case, Runtime
-from gauge.formats import FORMATS
+from gauge.formats import FLOAT32, FORMATS
+from gauge.quantization import Scheme, scheme_of
 from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded
 from gauge.tape import How
+from gauge.versions import numbers
 
 ROLES = {
     "q_proj": "query",
@@ -26,8 +28,23 @@ ROLES = {
 }
 
 
+FLOAT32_COPIES = {"date": (2024,), "version": (0, 4)}
+
+
+def before_copies(version: str) -> bool:
+    """Whether a run is older than float32 copies of the inputs of quantized products."""
+    have = numbers(version)
+    return bool(have) and have < FLOAT32_COPIES["date" if have[0] >= 2000 else "version"]
+
+
 class Lit(Sharded):
     """One rank of LitGPT."""
+
+    @property
+    def scheme(self) -> Scheme:
+        """`bnb.nf4` and `bnb.nf4-dq` are two choices here; QLoRA without one takes the second."""
+        asked = scheme_of(self.plan.quantization)
+        return super().scheme if asked.id == "none" else asked
 
     def habits(self, how: How) -> How:
         """Adapters in the model's dtype; the loss over chunks whose logits are all kept."""
@@ -36,7 +53,8 @@ class Lit(Sharded):
         adapters = replace(how.adapters, format=FORMATS[self.plan.dtype], roles=roles) if how.adapters else None
         loss = "listed" if how.loss in ("chunked", "standard") else how.loss
         kept = frozenset({"mlp_down"}) if how.frozen else how.keeps_inputs
-        how = replace(how, fused_gelu=True, fused_qkv=True, spread_heads=True, keeps_inputs=kept, packed_copies=True)
+        copies = how.compute if before_copies(how.version) else FLOAT32
+        how = replace(how, fused_gelu=True, fused_qkv=True, spread_heads=True, keeps_inputs=kept, packed_copies=copies)
         return replace(how, adapters=adapters, loss=loss)
 
 

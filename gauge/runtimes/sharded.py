@@ -32,7 +32,6 @@ from gauge.runtimes.transformers_training import (
     WHY_ADAPTERS,
     WHY_MASTER,
     Training,
-    storage_scheme,
     training_how,
 )
 from gauge.tape import How, Storage, Trace
@@ -165,7 +164,7 @@ class Sharded(Training):
 
     def held(self) -> Iterator[Item]:
         """This rank's part of weights and adapters; buffers whole."""
-        scheme = storage_scheme(self.plan)
+        scheme = self.scheme
 
         def store(weight: Tensor) -> Iterator[Tensor]:
             for one in scheme.stored(weight, self.held_as(weight)):
@@ -248,7 +247,7 @@ class Sharded(Training):
 
     def largest_layer(self) -> list[Tensor]:
         """Weights of the largest layer, as its unit gathers them."""
-        scheme = storage_scheme(self.plan)
+        scheme = self.scheme
         layers = [
             [s for t in block.weights() for s in scheme.stored(self.how.split(t), self.how.holds(t))]
             for part in self.case.model.parts

@@ -93,10 +93,15 @@ class Training:
         loop = self.plan.optimizer == "adamw" and before_foreach(self.plan.runtime_version)
         return optimizer_of("adamw-loop" if loop else self.plan.optimizer)
 
+    @property
+    def scheme(self) -> Scheme:
+        """How frozen weights are stored."""
+        return storage_scheme(self.plan)
+
     # ---------------------------------------------------------------- what is held
     def held(self) -> Iterator[Item]:
         """Weights, buffers, adapters."""
-        scheme = storage_scheme(self.plan)
+        scheme = self.scheme
         yield from weight_items(self.case.model, lambda t: scheme.stored(t, self.how.holds(t)))
         yield from buffer_items(self.case.model, self.how.stored)
         if self.how.adapters is not None:
@@ -197,7 +202,13 @@ def training(case: Case) -> Breakdown:
     """The moments of one step: load, forward, loss, backward, optimizer step, between steps."""
     one = Training(case)
     trainable = sum(w.elements * n for w, n in one.weights)
-    return Breakdown(pools=tuple(one.pools()), trainable=trainable)
+    return Breakdown(pools=tuple(one.pools()), trainable=trainable, warnings=tuple(remarks(case.plan)))
+
+
+def remarks(plan: Plan) -> Iterator[str]:
+    """What a reader should know about how the request was taken."""
+    if plan.method == "qlora" and plan.quantization == "bnb-nf4":
+        yield "QLoRA quantizes the scales too (double quantization); for plain NF4 under adapters choose method=lora."
 
 
 def gradients_of(plan: Plan, optimizer: Optimizer) -> Gradients:
