@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import browsers
 import pytest
 from harness import DIST, FLAGS, WATCH, OpenContext, Site, Watched, serve, wait_live
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 
 @pytest.fixture(scope="session")
@@ -41,15 +41,21 @@ def own_site(dist: Path, tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
+    """One driver for all browsers of a run: a process may hold only one."""
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
     """Chromium, headless. A machine without one fails here."""
     path = browsers.find("chromium")
     if not path:
         pytest.fail("no Chromium or Chrome found: run `python build.py test`, which installs one")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield running
-        running.close()
+    running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    yield running
+    running.close()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 import browsers
 import pytest
 from harness import LIVE, Site, serve
+from playwright.sync_api import Playwright
 
 Run = Callable[[str], Any]  # a JavaScript function's text -> its awaited value
 
@@ -42,17 +43,14 @@ class Browser:
 
 
 @pytest.fixture
-def firefox() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
+def firefox(playwright: Playwright) -> Iterator[Browser]:
     path = browsers.find("firefox")
     if not path:
         pytest.fail("Firefox ESR is missing: run `python build.py test --browsers chromium,firefox`")
-    with sync_playwright() as playwright:
-        running = playwright.firefox.launch(channel="moz-firefox", executable_path=path, headless=True)
-        page = running.new_page()
-        yield Browser(page.goto, page.evaluate)
-        running.close()
+    running = playwright.firefox.launch(channel="moz-firefox", executable_path=path, headless=True)
+    page = running.new_page()
+    yield Browser(page.goto, page.evaluate)
+    running.close()
 
 
 @pytest.fixture
