@@ -54,7 +54,7 @@ def answer_to(request: Any, deep: bool = True) -> dict[str, Any]:
 
 def answer(request_json: str) -> str:
     """One JSON request in, one JSON answer out. Never raises."""
-    return json.dumps(answer_text(request_json), ensure_ascii=False, allow_nan=False)
+    return json.dumps(answer_text(request_json), allow_nan=False)
 
 
 def answer_text(request_json: str, deep: bool = True) -> dict[str, Any]:

@@ -22,5 +22,8 @@ class RequestError(Exception):
 
 def shown(value: object, longest: int = 60) -> str:
     """A user's value, short enough to be quoted in a message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} nested too deep"
     return text if len(text) <= longest else text[: longest - 1] + "…"

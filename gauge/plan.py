@@ -174,6 +174,7 @@ class Plan:
         "Overrides the catalogue's figure.",
         "hardware",
         unit="bytes",
+        least=2**20,
     )
     dtype: str = knob(
         "bfloat16",

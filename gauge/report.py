@@ -92,8 +92,7 @@ def _item(item: Item) -> dict[str, Any]:
         "symbols": item.symbols,
         "substituted": item.substituted,
         "factors": [
-            {"name": f.name, "value": f.value, "note": f.note, "meaning": f.meaning, "divides": f.divides}
-            for f in item.factors
+            {"name": f.name, "value": f.value, "note": f.note, "meaning": f.meaning, "divides": f.divides} for f in item.factors
         ],
         "why": item.why,
         "source": item.source,
@@ -126,27 +125,24 @@ def table(found: dict[str, Any]) -> str:
     for pool in found["pools"]:
         label = next(m["label"] for m in pool["moments"] if m["id"] == pool["peak"])
         lines.append(f"\n{pool['name']} (each of {pool['count']}), at its peak: {label}")
-        lines += [
-            f"  {name.replace('_', ' '):<20}{format_bytes(size, rounding='up'):>14}"
-            for name, size in by_component(pool)
-        ]
+        lines += [f"  {name.replace('_', ' '):<20}{format_bytes(size, rounding='up'):>14}" for name, size in by_component(pool)]
         lines.append(
             f"  {'total':<20}{format_bytes(pool['device'], rounding='up'):>14}"
             f"   ({format_bytes(pool['low'])} to {format_bytes(pool['high'])})"
         )
-    fit = found["fit"]
-    if fit:
-        spare = fit["headroom_bytes"]
-        words = (
-            f"{format_bytes(spare, rounding='down')} to spare"
-            if spare >= 0
-            else f"short by {format_bytes(-spare, rounding='up')}"
-        )
-        lines.append(
-            f"\n{fit['verdict'].capitalize()}: {words} of {format_bytes(fit['usable_bytes'], rounding='down')}"
-        )
+    if found["fit"]:
+        lines.append(f"\n{verdict_line(found['fit'])}")
     lines += [f"Note: {w}" for w in found["warnings"]]
     return "\n".join(lines)
+
+
+def verdict_line(fit: dict[str, Any]) -> str:
+    """One line, such as `Fits: 22.41 GiB to spare of 79.64 GiB`."""
+    spare = fit["headroom_bytes"]
+    room = f"{format_bytes(spare, rounding='down')} to spare"
+    words = room if spare >= 0 else f"short by {format_bytes(-spare, rounding='up')}"
+    word = {"fits": "Fits", "tight": "Tight", "short": "Too large"}[fit["verdict"]]
+    return f"{word}: {words} of {format_bytes(fit['usable_bytes'], rounding='down')}"
 
 
 def markdown(found: dict[str, Any]) -> str:
@@ -156,10 +152,13 @@ def markdown(found: dict[str, Any]) -> str:
     lines = [f"**{heading(found)}** (gauge {found['gauge']})"]
     for pool in found["pools"]:
         lines += ["", f"| {pool['name']} | memory |", "| --- | ---: |"]
-        lines += [
-            f"| {name.replace('_', ' ')} | {format_bytes(size, rounding='up')} |" for name, size in by_component(pool)
-        ]
+        lines += [f"| {name.replace('_', ' ')} | {format_bytes(size, rounding='up')} |" for name, size in by_component(pool)]
         lines.append(f"| **total** | **{format_bytes(pool['device'], rounding='up')}** |")
+        label = next(m["label"] for m in pool["moments"] if m["id"] == pool["peak"])
+        lines += ["", f"Peak: {label}; range {format_bytes(pool['low'])} to {format_bytes(pool['high'])}."]
+    if found["fit"]:
+        lines += ["", f"**{verdict_line(found['fit'])}**"]
+    lines += ["", *(f"* {w}" for w in found["warnings"])] if found["warnings"] else []
     return "\n".join(lines)
 
 
@@ -167,9 +166,11 @@ def csv_text(found: dict[str, Any]) -> str:
     """Every item as a row of comma-separated values."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["pool", "component", "label", "bytes", "low", "high", "certainty", "symbols", "substituted", "moments"]
-    )
+    if "errors" in found:
+        writer.writerow(["field", "message", "remedy"])
+        writer.writerows([e["field"], e["message"], e["remedy"]] for e in found["errors"])
+        return out.getvalue()
+    writer.writerow(["pool", "component", "label", "bytes", "low", "high", "certainty", "symbols", "substituted", "moments"])
     for pool in found.get("pools", ()):
         for i in pool["items"]:
             writer.writerow(

@@ -28,6 +28,7 @@ DEFAULT_TOKENS = 4096
 LARGEST_COUNT = 10**15
 LONGEST_CONFIG = 2_000_000
 DEEPEST_CONFIG = 32
+GGUF_RUNTIMES = ("llama.cpp", "textbook")
 IGNORED = frozenset({"id", "v", "schema"})
 COMMON = frozenset(
     {
@@ -107,11 +108,7 @@ def _used_by(name: str) -> list[str] | None:
 def _count(value: Any, knob: Knob) -> int:
     if isinstance(value, str):
         read = (
-            parse_tokens(value)
-            if knob.kind == "tokens"
-            else parse_bytes(value)
-            if knob.kind == "bytes"
-            else parse_count(value)
+            parse_tokens(value) if knob.kind == "tokens" else parse_bytes(value) if knob.kind == "bytes" else parse_count(value)
         )
     elif (
         isinstance(value, bool)
@@ -124,7 +121,7 @@ def _count(value: Any, knob: Knob) -> int:
     else:
         read = int(value)
     if read < knob.least:
-        raise ValueError(f"below {knob.least}")
+        raise ValueError(f"below {knob.least:,}")
     if read > LARGEST_COUNT:
         raise ValueError("larger than anything that exists")
     return read
@@ -311,6 +308,9 @@ def _case(values: dict[str, Any], edits: dict[str, Any], given: frozenset[str]) 
     attention = model.first(Attention)
     if attention is not None:
         check_divides("tensor_parallel", plan.tensor_parallel, "attention heads", attention.heads)
+    if plan.quantization in GGUF_FILE_TYPES and plan.runtime not in GGUF_RUNTIMES:
+        told = f"{plan.quantization} is a GGUF file type, which {plan.runtime} does not run"
+        raise RequestError("quantization", told, "use runtime=llama.cpp, or a scheme such as awq-int4-g128")
     runtime(plan.runtime, plan.task).check(case)
     return case
 
@@ -390,5 +390,13 @@ def unused(case: Case) -> list[str]:
             continue
         if plain in parallel and profile.uses & parallel and getattr(case.plan, plain) == 1:
             continue
-        idle.append(f"{plain} is not used by {profile.label} for {case.plan.task}.")
+        idle.append(f"{plain} is not used by {profile.label} for {case.plan.task}{_instead(plain, case.plan.task)}.")
+    if case.plan.devices and case.plan.devices > case.plan.world and profile.uses & parallel:
+        idle.append(f"{case.plan.devices} devices, but the degrees use {case.plan.world}: set tensor_parallel or another degree.")
     return idle
+
+
+def _instead(field: str, task: str) -> str:
+    """Which runtimes of the task do use a field."""
+    using = [id for id in of_task(task) if field in runtime(id, task).uses]
+    return f"; {', '.join(using)} {'use' if len(using) > 1 else 'uses'} it" if using else ""

@@ -43,8 +43,12 @@ def test_any_architecture_key_can_be_edited() -> None:
 
 def test_a_pasted_config_is_enough() -> None:
     config = {
-        "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "intermediate_size": 128, "vocab_size": 100,
+        "model_type": "llama",
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 128,
+        "vocab_size": 100,
     }
     found = answer_to({"config": json.dumps(config)}, deep=False)
     assert found["model"]["parameters"] == 2 * (4 * 64 * 64 + 3 * 64 * 128 + 2 * 64) + 2 * 100 * 64 + 64
@@ -107,9 +111,7 @@ def test_markup_is_quoted_not_trusted() -> None:
     assert found["field"] == "model"
 
 
-values = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40) | st.lists(st.integers(), max_size=3)
-)
+values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40) | st.lists(st.integers(), max_size=3)
 
 
 @settings(max_examples=200, deadline=None)
@@ -148,3 +150,35 @@ def test_parse_raises_with_every_error() -> None:
     with pytest.raises(RequestErrors) as raised:
         parse({"model": "gpt2", "batch_size": "x"})
     assert [e.field for e in raised.value.errors] == ["batch_size"]
+
+
+def test_a_lone_surrogate_is_answered_in_plain_ascii() -> None:
+    found = answer('{"model": "gpt2", "id": "\\ud800"}')
+    assert found.isascii() and json.loads(found)["id"] == "\ud800"
+
+
+@pytest.mark.parametrize("runtime", ["transformers", "vllm", "sglang", "tensorrt-llm"])
+def test_gguf_file_types_belong_to_llama_cpp(runtime: str) -> None:
+    assert error({"model": "gpt2", "runtime": runtime, "quantization": "Q4_K_M"})["field"] == "quantization"
+    assert "pools" in answer_to({"model": "gpt2", "runtime": "llama.cpp", "quantization": "Q4_K_M"}, deep=False)
+
+
+def test_an_unused_field_names_the_runtimes_that_use_it() -> None:
+    found = answer_to({"model": "gpt2", "task": "training", "zero_stage": 3}, deep=False)
+    assert any("fsdp" in w and "deepspeed" in w for w in found["warnings"])
+
+
+def test_naming_a_device_does_not_narrow_the_range_of_what_it_cannot_hold() -> None:
+    alone, named = (
+        answer_to({"model": "llama-3.1-8b", "task": "training", **more}, deep=False)["pools"][0]
+        for more in ({}, {"device": "rtx-4090"})
+    )
+    assert (alone["low"], alone["high"]) == (named["low"], named["high"])
+
+
+def test_a_nested_python_config_is_an_error_not_a_crash() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(10_000):
+        deep = {"a": deep}
+    with pytest.raises(RequestErrors):
+        parse({"config": deep})

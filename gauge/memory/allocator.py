@@ -73,7 +73,7 @@ def reserved(pool: Pool, capacity: int | None, sizes: Mapping[int, int] | None =
     _most(worst, every)
     high = max(segments(worst) + born - peak, low)
     typical = min(low + overhead("pytorch", "spread").value * (high - low) // 100, coarse)
-    room = high if capacity is None else max(capacity - peak, 0)
+    room = high if capacity is None or capacity <= peak else capacity - peak
     return min(typical, room), min(low, room), min(high, room)
 
 

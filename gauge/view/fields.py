@@ -91,7 +91,7 @@ def errors(answer: Json, known: Sequence[str]) -> Markup:
     """Errors whose field has no control of its own."""
     found = [e for e in answer.get("errors") or () if e.get("field") not in known]
     return join(
-        *[tag("p", tag("b", f"{e.get('field')}: "), str(e.get("message")), " ", str(e.get("remedy") or "")) for e in found]
+        *[tag("p", tag("b", f"{e.get('field')}: "), str(e.get("message")), "; ", str(e.get("remedy") or "")) for e in found]
     )
 
 
