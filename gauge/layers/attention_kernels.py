@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gauge.formats import BOOL, FLOAT32, INT64
+from gauge.kernels import is_fused
 from gauge.tape import Dims, Tape, Value, dims
 from gauge.tensor import Dim, Tensor
 from gauge.units import round_up
@@ -70,6 +71,9 @@ def pick(
 
 def attend(tape: Tape, kernel: Kernel, q: Value, k: Value, v: Value, scores: Scores) -> Value:
     """The attention output (batch, tokens, heads, value head) under that kernel."""
+    if kernel in ("eager", "math") and not is_fused(tape):
+        grouped = _heads(k) != _heads(q)
+        q, k, v = (part if grouped and part is not q else _batched(tape, part) for part in (q, k, v))
     with tape.core():
         return _attend(tape, kernel, q, k, v, scores)
 
@@ -210,6 +214,20 @@ def _scaled(tape: Tape, value: Value, label: str) -> Value:
     """Times a constant; a view that shows one head to all queries stays one."""
     own = value.storage.tensor.dims if single_head(value.storage.tensor) else value.dims
     return tape.alias(tape.op("mul", (value,), own, value.format, label=label), value.dims)
+
+
+def _heads(part: Value) -> int:
+    return next((e.size for e in part.dims if e.dim in (Dim.HEADS, Dim.KV_HEADS)), 1)
+
+
+def _batched(tape: Tape, part: Value) -> Value:
+    """A batched product wants one batch dimension: a slice of a fused projection cannot give it, so it is copied.
+
+    With one sequence alone the slice's strides fit as they are. Fused code lays batch and heads side by side instead.
+    """
+    several = any(e.dim is Dim.BATCH and e.size > 1 for e in part.dims)
+    sliced = tape.allocate(part.name, part.dims, part.format).size < part.storage.size
+    return tape.contiguous(part) if several and sliced else part
 
 
 def composed(tape: Tape, q: Value, k: Value, v: Value, scores: Scores, math: bool = False) -> Value:
