@@ -294,6 +294,13 @@ def merged(items: Iterable[Item]) -> tuple[Item, ...]:
     return tuple(found.values())
 
 
+def within(items: tuple[Item, ...], moments: Iterable[tuple[str, str]]) -> tuple[Item, ...]:
+    """The items as far as they live at one of these moments."""
+    known = [id for id, _ in moments]
+    cut = (i.at(*(m for m in i.moments if m in known)) if i.moments else i for i in items)
+    return tuple(new for old, new in zip(items, cut, strict=True) if new.moments or not old.moments)
+
+
 def _apart(a: Item, b: Item) -> bool:
     """Whether two items never live at the same moment."""
     return bool(a.moments) and bool(b.moments) and not set(a.moments) & set(b.moments)

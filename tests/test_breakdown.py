@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from gauge.api import answer_to
 from gauge.breakdown import COMPONENTS
+from gauge.catalog import model_index
+from gauge.optimizers import OPTIMIZERS
 from gauge.runtimes import runtimes
 
+CATALOGUE = [str(entry["id"]) for entry in model_index()]
 MODELS = ("gpt2", "bert-base", "t5-small", "llama-3.1-8b", "mistral-7b")
 TASKS = [(id, task) for id, profiles in runtimes().items() for p in profiles for task in p.tasks]
 
@@ -58,16 +61,28 @@ def test_every_runtime_keeps_the_laws(runtime: str, task: str, model: str) -> No
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.sampled_from(MODELS), st.integers(1, 9), st.integers(2, 700), st.sampled_from(["none", "full"]),
-    st.sampled_from(["float32", "mixed", "pure-16bit"]), st.sampled_from(["sdpa", "flash", "eager"]),
+    st.sampled_from(MODELS),
+    st.integers(1, 9),
+    st.integers(2, 700),
+    st.sampled_from(["none", "full"]),
+    st.sampled_from(["float32", "mixed", "pure-16bit"]),
+    st.sampled_from(["sdpa", "flash", "eager"]),
 )
-def test_training_plans_keep_the_laws(
-    model: str, batch: int, tokens: int, checkpoint: str, precision: str, kernel: str
-) -> None:
-    check(answer_to({
-        "model": model, "task": "training", "batch_size": batch, "sequence_length": tokens, "attention": kernel,
-        "gradient_checkpointing": checkpoint, "precision": precision,
-    }, deep=False))
+def test_training_plans_keep_the_laws(model: str, batch: int, tokens: int, checkpoint: str, precision: str, kernel: str) -> None:
+    check(
+        answer_to(
+            {
+                "model": model,
+                "task": "training",
+                "batch_size": batch,
+                "sequence_length": tokens,
+                "attention": kernel,
+                "gradient_checkpointing": checkpoint,
+                "precision": precision,
+            },
+            deep=False,
+        )
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -85,9 +100,42 @@ def test_more_never_needs_less(model: str, batch: int, tokens: int, task: str) -
 @pytest.mark.parametrize("model", MODELS)
 def test_checkpointing_never_needs_more(model: str) -> None:
     sizes = [
-        answer_to({"model": model, "task": "training", "gradient_checkpointing": c, "batch_size": 4}, deep=False)[
-            "pools"
-        ][0]["allocated"]
+        answer_to({"model": model, "task": "training", "gradient_checkpointing": c, "batch_size": 4}, deep=False)["pools"][0][
+            "allocated"
+        ]
         for c in ("none", "selective", "full")
     ]
     assert sizes == sorted(sizes, reverse=True)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.sampled_from(CATALOGUE),
+    st.sampled_from(["inference", "training"]),
+    st.integers(1, 5),
+    st.integers(2, 600),
+    st.sampled_from(["full", "lora", "qlora"]),
+    st.sampled_from(["none", "selective", "full"]),
+    st.sampled_from(["float32", "mixed", "pure-16bit", "master"]),
+    st.sampled_from(sorted(OPTIMIZERS)),
+    st.sampled_from(["standard", "chunked", "fused", "compiled"]),
+)
+def test_the_whole_catalogue_keeps_the_laws(
+    model: str, task: str, batch: int, tokens: int, method: str, checkpoint: str, precision: str, optimizer: str, loss: str
+) -> None:
+    request = {"model": model, "task": task, "batch_size": batch, "sequence_length": tokens}
+    if task == "training":
+        request |= {"method": method, "gradient_checkpointing": checkpoint, "precision": precision}
+        request |= {"optimizer": optimizer, "loss": loss}
+    found = answer_to(request, deep=False)
+    if "errors" not in found:
+        check(found)
+
+
+@pytest.mark.parametrize("rank", [1, 8, 64, 256])
+def test_adapters_of_every_rank_have_their_exact_parameters(rank: int) -> None:
+    request = {"model": "llama-3.1-8b", "task": "training", "method": "lora", "lora_rank": rank, "lora_targets": "all-linear"}
+    found = answer_to(request, deep=False)
+    hidden, keys, inner = 4096, 1024, 14336
+    a_layer = 2 * (hidden + hidden) + 2 * (hidden + keys) + 3 * (hidden + inner)
+    assert found["model"]["trainable_parameters"] == 32 * rank * a_layer

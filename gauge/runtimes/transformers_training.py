@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from gauge.breakdown import Event, Item, Pool, constant, item, merged
+from gauge.breakdown import Event, Item, Pool, constant, item, merged, within
 from gauge.case import Breakdown, Case, Runtime
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, FORMATS
@@ -166,13 +166,14 @@ class Training:
         if self.plan.cpu_offload == "all":
             waiting += [i for i in held if i.kind == "weights"]
             held = [*(i for i in held if i.kind != "weights"), *self.live()]
-        items = merged([*held, *updates, *self.course()])
+        moments = self.moments()
+        items = within(merged([*held, *updates, *self.course()]), moments)
         if on_host(self.case):
             process = constant("framework.process", overhead("pytorch", "process"))
-            pool = Pool("host", 1, merged([*items, *waiting, process]), self.moments())
+            pool = Pool("host", 1, merged([*items, *waiting, process]), moments)
             yield replace(pool, timeline=course(pool, self.step)) if self.plan.timeline else pool
             return
-        pool = Pool("gpu", max(self.case.cluster.count, 1), items, self.moments())
+        pool = Pool("gpu", max(self.case.cluster.count, 1), items, moments)
         pool = finished(pool, self.slack(pool), self.plan.runtime_version)
         yield replace(pool, timeline=course(pool, self.step)) if self.plan.timeline else pool
         if waiting:
