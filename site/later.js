@@ -46,9 +46,16 @@ export class Later {
 
 class Stale extends Error {}
 
-/** What belongs to the question before cannot be pressed until it is answered anew. */
+let held = null;
+
+/** What belongs to the question before cannot be pressed until it is answered anew; who stood there stands there again. */
 function stale(on) {
+  const focused = document.activeElement;
+  if (on && focused?.closest('[data-late]')) held = focused;
   for (const part of document.querySelectorAll('[data-late]')) part.inert = on;
+  if (on) return;
+  if (held?.isConnected && (!document.activeElement || document.activeElement === document.body)) held.focus({preventScroll: true});
+  held = null;
 }
 
 /** A job that puts the fragments of one ask into the page. */

@@ -47,6 +47,9 @@ def test_the_longest_context_on_it(calculator: Page) -> None:
     wait_live(calculator)
     expect(calculator.locator("#verdict")).not_to_contain_text("Too large")
     expect(calculator).to_have_url(re.compile(rf"sequence_length={longest}"))
+    expect(calculator.locator("#limits:not([inert])")).to_be_visible()
+    if calculator.locator(button).count():
+        expect(calculator.locator(button)).to_be_focused()
 
 
 def test_why_is_the_cache_this_big(calculator: Page) -> None:
