@@ -151,7 +151,7 @@ def _cell(scale: Scale, first: int, steps: int, place: int) -> Markup:
 
 
 def _totals(columns: Sequence[Column], scale: Scale) -> Markup:
-    totals = [scale.up(c.reading.pool["device"]) if c.reading else 0 for c in columns]
+    totals = [scale.up(sum(_sum(c, g) for g in palette.GROUPS)) for c in columns]
     cells = [tag("td", _cell(scale, totals[0], t, n)) for n, t in enumerate(totals)]
     return tag("tr", tag("th", "Total", scope="row"), cells, class_="total")
 

@@ -51,19 +51,42 @@ class Scale:
         """Steps that are not more than `size`: what is available."""
         return size * self.steps // self.unit
 
-    def rows(self, sizes: Sequence[int], wished: Sequence[int | None] = ()) -> list[int]:
-        """Steps for each row such that they add up to the rounded-up sum; each is its size rounded down or up.
+    def rows(self, sizes: Sequence[int], wished: Sequence[int | None] = (), whole: int | None = None) -> list[int]:
+        """Steps for each row such that they add up to `whole`, by default the rounded-up sum; each is its size rounded
+        down or up.
 
-        Where the choice is free, rows come out as `wished`.
+        `whole` may be the sum rounded down or up. Where the choice is free, rows come out as `wished`.
         """
         floors = [self.down(size) for size in sizes]
         remainders = [size * self.steps - floor * self.unit for size, floor in zip(sizes, floors, strict=True)]
-        missing = self.up(sum(sizes)) - sum(floors)
+        missing = (self.up(sum(sizes)) if whole is None else whole) - sum(floors)
         wishes = [0 if wish is None or not r else 1 if wish > f else -1
                   for wish, r, f in zip(wished or [None] * len(sizes), remainders, floors, strict=True)]  # fmt: skip
         open_rows = [i for i in range(len(sizes)) if remainders[i]]
         largest = sorted(open_rows, key=lambda i: (-wishes[i], -remainders[i]))[:missing]
         return [floor + (i in largest) for i, floor in enumerate(floors)]
+
+    def nested(self, sizes: Sequence[int], paths: Sequence[Sequence[str]]) -> list[int]:
+        """As `rows`, for rows that stand in groups within groups: `paths` names each row's groups, the widest first.
+
+        Rounding goes from the whole to the parts, so every group is its own size rounded down or up and is what its
+        rows add up to. A whole that is rounded lies between its parts rounded down and its parts rounded up, which is
+        why this always works out.
+        """
+        found = [0] * len(sizes)
+        levels: list[tuple[list[int], int, int]] = [(list(range(len(sizes))), 0, self.up(sum(sizes)))]
+        while levels:
+            inside, depth, whole = levels.pop()
+            split: dict[str, list[int]] = {}
+            for i in inside:
+                split.setdefault(paths[i][depth] if depth < len(paths[i]) else f"row {i}", []).append(i)
+            sums = [sum(sizes[i] for i in part) for part in split.values()]
+            for part, steps in zip(split.values(), self.rows(sums, whole=whole), strict=True):
+                if len(part) == 1:
+                    found[part[0]] = steps
+                else:
+                    levels.append((part, depth + 1, steps))
+        return found
 
     def number(self, steps: int) -> str:
         """Steps as a number without its unit: `1,234.50`."""

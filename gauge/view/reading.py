@@ -6,7 +6,7 @@ Every fragment starts from it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from gauge.view import palette
 from gauge.view.figures import Scale
 
 Json = Mapping[str, Any]
+FINEST = 4  # decimals, shown only where fewer would hide that something just fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +94,31 @@ class Reading:
 
     @cached_property
     def scale(self) -> Scale:
+        """The unit and the decimals of every figure: as many as it takes for what just fits to be seen to fit."""
         sizes = [pool["device"] for pool in self.answer["pools"]]
-        usable = self.card.usable or 0
-        return Scale.of(max([*sizes, min(usable, 10 * max(sizes))]), self.system)
+        usable, need = self.card.usable, int(self.pool["device"])
+        scale = Scale.of(max([*sizes, min(usable or 0, 10 * max(sizes))]), self.system)
+        if usable is not None and need <= usable and scale.unit > 1:
+            while scale.up(need) > scale.down(usable) and scale.places < FINEST:
+                scale = replace(scale, places=scale.places + 1)
+        return scale
 
     @cached_property
     def rows(self) -> list[Row]:
         return self.rows_of(self.pool, self.shown_moment)
 
     def rows_of(self, pool: Json, moment: str) -> list[Row]:
-        """What is alive in a pool at a moment, in the fixed order, rounded so that the rows add up to their sum."""
+        """What is alive in a pool at a moment, in the fixed order.
+
+        Rounded from the whole to the parts: groups add up to the total, rows to their group.
+        """
         alive = [i for i in pool["items"] if (not i["moments"] or moment in i["moments"]) and i["bytes"]]
         outside = pool["device"] - sum(i["bytes"] for i in alive) if moment == pool["peak"] else 0
         if outside > 0:
             alive = [*alive, _outside(outside)]
         alive.sort(key=lambda item: palette.place(item["component"]))
-        shown = self.scale.rows([item["bytes"] for item in alive])
+        paths = [(palette.group_of(c).id, palette.kind(c)) for c in (str(item["component"]) for item in alive)]
+        shown = self.scale.nested([item["bytes"] for item in alive], paths)
         return [Row(item, item["bytes"], steps) for item, steps in zip(alive, shown, strict=True)]
 
     @cached_property
@@ -169,7 +179,8 @@ class Reading:
             return None
         if room is not None and room != usable - self.pool["device"]:
             return self.scale.down(int(room))
-        return self.scale.down(usable) - self.scale.up(int(self.pool["device"]))
+        left = self.scale.down(usable) - self.scale.up(int(self.pool["device"]))
+        return left if room is None or int(room) < 0 else max(left, 0)
 
     @cached_property
     def verdict(self) -> str:

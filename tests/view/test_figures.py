@@ -26,6 +26,22 @@ def test_each_row_is_its_size_rounded_down_or_up(sizes: list[int], system: Liter
         assert scale.down(size) <= steps <= scale.up(size)
 
 
+@given(st.lists(st.tuples(st.integers(0, 10**13), st.sampled_from("abc"), st.sampled_from("xy")), min_size=1), SYSTEMS)
+def test_groups_of_rows_add_up_and_are_their_own_size_rounded(
+    rows: list[tuple[int, str, str]], system: Literal["GiB", "GB"]
+) -> None:
+    sizes, paths = [size for size, *_ in rows], [(outer, inner) for _, outer, inner in rows]
+    scale = Scale.of(sum(sizes), system)
+    steps = scale.nested(sizes, paths)
+    assert sum(steps) == scale.up(sum(sizes))
+    for prefix in {path[:depth] for path in paths for depth in (1, 2)} | set(paths):
+        inside = [i for i, path in enumerate(paths) if path[: len(prefix)] == prefix]
+        size = sum(sizes[i] for i in inside)
+        assert scale.down(size) <= sum(steps[i] for i in inside) <= scale.up(size)
+    for size, shown in zip(sizes, steps, strict=True):
+        assert scale.down(size) <= shown <= scale.up(size)
+
+
 @given(st.integers(0, 10**16), SYSTEMS)
 def test_needs_round_up_and_rooms_down(size: int, system: Literal["GiB", "GB"]) -> None:
     scale = Scale.of(size, system)

@@ -105,6 +105,30 @@ def test_the_table_adds_up_at_every_moment(answer: dict[str, Any], system: str) 
             assert sum(steps) == int(table["data-steps"] or 0) == shown.scale.up(moment["bytes"])
 
 
+def test_many_small_parts_do_not_lift_their_group() -> None:
+    answer = samples.inference()
+    small = [samples.item(f"weights.part{n}", f"Part {n}", 2 * 2**20) for n in range(40)]
+    answer["pools"][0]["items"] += small
+    answer["pools"][0]["device"] += sum(i["bytes"] for i in small)
+    shown = reading(answer)
+    for _, rows in shown.groups:
+        size = sum(row.size for row in rows)
+        assert shown.scale.down(size) <= sum(row.steps for row in rows) <= shown.scale.up(size)
+
+
+def test_what_just_fits_is_seen_to_fit() -> None:
+    answer = samples.inference()
+    pool, fit = answer["pools"][0], answer["fit"]
+    for left in (0, 1, 1000, 10**6):
+        fit["usable_bytes"], fit["headroom_bytes"], fit["verdict"] = pool["device"] + left, left, "tight"
+        shown = reading(answer)
+        assert shown.verdict == "tight"
+        assert shown.spare is not None
+        assert 0 <= shown.spare * shown.scale.unit <= left * shown.scale.steps
+    fit["usable_bytes"], fit["headroom_bytes"], fit["verdict"] = pool["device"] - 1, -1, "short"
+    assert reading(answer).verdict == "short"
+
+
 def test_the_gauge_lays_its_segments_end_to_end() -> None:
     shown = reading(samples.training())
     at = 0
