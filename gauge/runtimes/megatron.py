@@ -23,6 +23,7 @@ from gauge.tape import How
 from gauge.tensor import Tensor
 
 HOPPER_AND_LATER = ("h100", "h200", "h800", "h20", "gh200", "b100", "b200", "b300", "gb200", "gb300")
+THREADS = 2  # forward's and backward's, each with a cuBLAS workspace of its own
 
 
 class Megatron(Sharded):
@@ -58,12 +59,12 @@ class Megatron(Sharded):
         return ("load", "between")
 
     def buffers(self) -> Iterator[Item]:
-        """The workspace of Transformer Engine's matrix products, and what else stays allocated."""
+        """The workspaces of Transformer Engine's and PyTorch's own matrix products, which stay allocated."""
         device = self.case.cluster.device
-        old = device is not None and not any(name in device.id for name in HOPPER_AND_LATER)
-        found = overhead("megatron", "gemm_before_hopper" if old else "gemm")
-        yield constant("workspace.gemm", found, scope="allocated")
-        yield constant("workspace.persistent", overhead("megatron", "persistent"), scope="allocated")
+        old = "_before_hopper" if device is not None and not any(n in device.id for n in HOPPER_AND_LATER) else ""
+        yield constant("workspace.gemm", overhead("megatron", f"gemm{old}"), scope="allocated")
+        blas = overhead("megatron", f"cublas{old}")
+        yield constant("workspace.cublas", blas, size=blas.times(THREADS), scope="allocated")
 
 
 def megatron(case: Case) -> Breakdown:
