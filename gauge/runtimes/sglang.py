@@ -15,6 +15,7 @@ from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, FORMATS
 from gauge.memory.collect import stacked
 from gauge.memory.engine_pass import forward_peak
+from gauge.memory.overhead import context
 from gauge.memory.stages import Stage, stages
 from gauge.memory.state import state_items
 from gauge.overheads import overhead
@@ -61,7 +62,8 @@ def rank(stage: Stage, case: Case) -> Rank:
     cache = tuple(i for i in _cache(stage, case, plan.batch_size, plan.tokens) if i.component == "kv_cache")
     token = sum(i.bytes for i in _cache(stage, case, 1, 1) if i.component == "kv_cache")
     together = plan.tensor_parallel * plan.pipeline_parallel > 1
-    start = constant("framework", overhead("sglang", "before_parallel" if together else "before"))
+    alone = context(case.cluster.device, "sglang", "before")
+    start = constant("framework.context", overhead("sglang", "before_parallel") if together else alone)
     need = sum(i.bytes for i in cache)
     items = [*weights, *state, *(i.at("serve") for i in cache), start, *_passing(stage, case)]
     pool = None

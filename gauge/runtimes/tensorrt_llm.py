@@ -85,7 +85,7 @@ def _rank(stage: Stage, case: Case) -> tuple[tuple[Item, ...], int, int | None, 
         *engine_weights(untied(stage.model) if stage.last else stage.model, plan, FLOAT32),
         *_engine(stage, plan),
         *_decoder(stage, plan),
-        constant("framework", overhead("tensorrt-llm", "context")),
+        constant("framework.context", overhead("tensorrt-llm", "context")),
     ]
     rules, mesh = TENSOR_RULES, serving_mesh(plan)
     whole = Sequence(plan.batch_size, round_up(plan.tokens, BLOCK_TOKENS))

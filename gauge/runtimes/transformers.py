@@ -12,10 +12,14 @@ from dataclasses import replace
 from gauge.breakdown import Factor, Item, Pool, constant, item, merged, product
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, FORMATS, Format, format_of
+from gauge.hardware import Device
+from gauge.layers.attention import Attention
 from gauge.memory.arena import REMARK, phone_store, planned
-from gauge.memory.collect import stacked
+from gauge.memory.collect import layered, stacked
 from gauge.memory.engine_weights import positions, rotary_sizes, rounding
-from gauge.memory.overhead import served
+from gauge.memory.fused_awq import SOURCE as AWQ_SOURCE
+from gauge.memory.fused_awq import WHY_ROTATIONS, WHY_TWICE, attention_peak, cached_tokens, joined, rotations
+from gauge.memory.overhead import matrix_workspace, served
 from gauge.memory.segments import Lengths, Tracer, lengths
 from gauge.memory.stages import stages
 from gauge.memory.state import cache_formats, state_items
@@ -27,7 +31,7 @@ from gauge.quantization import Store, store_of
 from gauge.runtimes.release import Release, release
 from gauge.sequence import Sequence
 from gauge.tape import How, Moment, Storage, Tape, dims
-from gauge.tensor import Dim, Tensor, tensor
+from gauge.tensor import Dim, Tensor, tensor, total_bytes
 
 PREFILL = (("load", "after loading"), ("prefill", "prefill"), ("decode", "last generated token"))
 LOGITS_OF_LAST = ((4, 45), (2024, 9))
@@ -63,18 +67,21 @@ def _pool(case: Case) -> Pool:
     if on_phone(case):
         store = phone_store(store, plan.quantization)
     items = [*weight_items(model, store), *buffer_items(model, dtype)]
-    items += _tables(model, dtype, which)
-    items += _cache(case)
-    items += _prefill(case, which)
+    if fused_awq(case):
+        items += _fused(case, store, which)
+    else:
+        items += _tables(model, dtype, which)
+        items += _cache(case)
+        items += _prefill(case, which)
     if on_host(case):
         process = constant("framework.process", overhead("pytorch", "app" if on_phone(case) else "process"))
         return Pool("host", 1, merged([*items, process]), PREFILL)
-    items += _booked(model, store)
-    return served(Pool("gpu", max(case.cluster.count, 1), merged(items), PREFILL))
+    items += _booked(model, store, case.cluster.device)
+    return served(Pool("gpu", max(case.cluster.count, 1), merged(items), PREFILL), case.cluster.device)
 
 
 # ------------------------------------------------------------------------------------------------ what stays
-def _booked(model: Model, store: Store) -> Iterator[Item]:
+def _booked(model: Model, store: Store, device: Device | None) -> Iterator[Item]:
     extra = rounding(stored(model, store), fused=False)
     if extra:
         yield product(
@@ -84,7 +91,9 @@ def _booked(model: Model, store: Store) -> Iterator[Item]:
             why="PyTorch's allocator books large tensors in whole 2 MiB segments.",
             source="PyTorch c10/cuda/CUDACachingAllocator.cpp",
         )
-    yield constant("workspace.libraries", overhead("pytorch", "cublas"), scope="allocated", moments=("prefill", "decode"))
+    library = matrix_workspace(device)
+    if library:
+        yield constant("workspace.libraries", library, scope="allocated", moments=("prefill", "decode"))
 
 
 def _tables(model: Model, dtype: Format, which: Release) -> Iterator[Item]:
@@ -123,6 +132,31 @@ def _formats(plan: Plan) -> Callable[[Tensor], Format]:
     key = format_of(plan.kv_cache_dtype or plan.dtype)
     value = format_of(plan.v_cache_dtype) if plan.v_cache_dtype else None
     return cache_formats(key, value, lambda t: t.format if t.format is FLOAT32 else FORMATS[plan.dtype])
+
+
+# ------------------------------------------------------------------------------------------------ AutoAWQ
+def fused_awq(case: Case) -> bool:
+    """Whether AutoAWQ's own fused layers run the model, as a version that names it means."""
+    plan, model = case.plan, case.model
+    named = release(plan.runtime_version).says("AutoAWQ") and plan.quantization.startswith("awq")
+    return named and len(model.parts) == 1 and model.first(Attention) is not None
+
+
+def _fused(case: Case, store: Store, which: Release) -> Iterator[Item]:
+    """The fixed cache, fused attention's peak, and the second copies that fusing makes."""
+    plan, model, dtype = case.plan, case.model, FORMATS[case.plan.dtype]
+    cached, prompt = cached_tokens(plan.tokens, plan.prompt_length), plan.prompt_length or plan.tokens
+    whole = Sequence(plan.batch_size, cached, policy=lambda tokens, window, chunk: tokens)
+    yield from state_items(model, whole, _formats(plan))
+    for one in layered(joined(model, store), model.layers):
+        yield item("workspace.fusing", one, why=WHY_TWICE, source=AWQ_SOURCE, certainty="policy", moments=("load",))
+    for one in layered(rotations(model, cached), model.layers):
+        yield item("workspace.rotary", one, why=WHY_ROTATIONS, source=AWQ_SOURCE, certainty="policy")
+    how = How(compute=dtype, grad=False, attention="eager")
+    ends = [m.alive for m in _output(model, how, lengths(model, plan, prompt), which, plan.logits)]
+    output = max(((*(s.tensor for s in alive),) for alive in ends), key=total_bytes, default=())
+    inside = attention_peak(model, plan.batch_size, prompt, dtype, mask=prompt > 1)
+    yield from activation_items([(t, 1) for t in max(inside, output, key=total_bytes)], "prefill")
 
 
 # ------------------------------------------------------------------------------------------------ prefill

@@ -174,7 +174,7 @@ class Training:
             yield replace(pool, timeline=course(pool, self.step)) if self.plan.timeline else pool
             return
         pool = Pool("gpu", max(self.case.cluster.count, 1), items, moments)
-        pool = finished(pool, self.slack(pool), self.plan.runtime_version)
+        pool = finished(pool, self.slack(pool), self.plan.runtime_version, self.case.cluster.device)
         yield replace(pool, timeline=course(pool, self.step)) if self.plan.timeline else pool
         if waiting:
             yield Pool("host", 1, merged(waiting), (("step", "training step"),))

@@ -18,6 +18,7 @@ from gauge.formats import FORMATS, Format
 from gauge.layers.experts import Experts
 from gauge.memory.collect import stacked
 from gauge.memory.engine_pass import Sampler, forward_peak, held_by_caller, quantized_input
+from gauge.memory.overhead import matrix_workspace, multiprocessors
 from gauge.memory.paged_cache import Paging, kinds, paging
 from gauge.memory.stages import Stage, stages
 from gauge.memory.state import WHY_CACHE, state_items
@@ -153,14 +154,21 @@ def _forward(stage: Stage, settings: Settings) -> Iterator[Item]:
         moments=LIVE,
         scope="allocated",
     )
+    yield from _matrix_workspace(settings)
     yield from _encoder(stage, settings)
+
+
+def _matrix_workspace(settings: Settings) -> Iterator[Item]:
+    found = matrix_workspace(settings.case.cluster.device)
+    if found:
+        yield constant("workspace.libraries", found, moments=LIVE, scope="allocated")
 
 
 def _sampler(stage: Stage, settings: Settings) -> Iterator[Item]:
     model, plan = stage.model, settings.plan
     assert model.head is not None
     sorts = settings.old or settings.release.before((0, 17), (2026, 2))
-    programs = overhead("vllm", "sampler_programs").value
+    programs = multiprocessors(settings.case.cluster.device) or overhead("vllm", "sampler_programs").value
     sampler = Sampler(settings.rows, model.head.outputs, settings.dtype, sorts, programs)
     yield from _profiled(sampler.tensors(), "logits", SAMPLER_WORDS)
     hidden = (
@@ -172,6 +180,7 @@ def _sampler(stage: Stage, settings: Settings) -> Iterator[Item]:
     eager = settings.old or plan.enforce_eager
     found = overhead("vllm", "profile_eager" if eager and settings.old else "profile")
     yield constant("workspace", found, moments=LIVE, scope="allocated")
+    yield from _matrix_workspace(settings)
     yield from _encoder(stage, settings)
 
 

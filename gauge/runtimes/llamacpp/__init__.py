@@ -17,8 +17,8 @@ from gauge.formats import FORMATS, format_of
 from gauge.layers.attention import Attention
 from gauge.layers.experts import Experts
 from gauge.layers.latent_attention import LatentAttention
+from gauge.memory.overhead import context as context_of_driver
 from gauge.model import Model
-from gauge.overheads import overhead
 from gauge.quantization import GGUF_FILE_TYPES
 from gauge.runtimes.llamacpp.cache import Formats, cache_items
 from gauge.runtimes.llamacpp.compute import RESIDUAL, Graph, device_inputs, output_buffer
@@ -93,7 +93,7 @@ def _device_items(case: Case, context: Context, placement: Placement, device: in
         *_weights(case, placement, device),
         *_served(cache_items(case.model, context, formats_of(case), placement.blocks_on(device))),
         *(_compute(graph) if used or copied is not None else ()),
-        constant("framework.context", overhead("llamacpp", "context")),
+        constant("framework.context", context_of_driver(case.cluster.device, "llamacpp")),
     )
 
 
