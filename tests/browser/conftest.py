@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 import browsers
 import pytest
-from harness import DIST, FLAGS, WATCH, OpenContext, Site, Watched, serve, wait_live
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from harness import DIST, FLAGS, PATIENCE, WATCH, OpenContext, Site, Watched, serve, wait_live
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +71,7 @@ def open_context(browser: Browser, site: Site) -> Iterator[OpenContext]:
         for url in allowed or (site.url,):
             parts = urlsplit(url)
             watched.origins.add(f"{parts.scheme}://{parts.netloc}")
+        context.set_default_timeout(PATIENCE)
         context.add_init_script(WATCH)
         context.on("page", watched.add)
         context.on("request", lambda request: watched.see(request.url))

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ FLAGS = [
     "--disable-sync",
 ]
 LIVE = int(os.environ.get("GAUGE_LIVE_LIMIT", "120000"))  # milliseconds that a cold start may take on a busy machine
+PATIENCE = LIVE // 2  # milliseconds for anything else: a test waits for a state, and only a broken page makes it wait long
 
 # Reported before any script of the page runs; read back at the end of the test.
 WATCH = """
@@ -133,3 +135,20 @@ def allocated_by_cpython(request: str) -> int:
 def wait_live(page: Page, timeout: float = LIVE) -> None:
     """Until the calculator's answer is computed by Python in the browser."""
     page.locator('#answer[data-state="live"]').wait_for(timeout=timeout)
+
+
+def follow(page: Page, url: str) -> None:
+    """Go to another fragment of the open page, and wait for its live answer; the page's own listeners ran before."""
+    arrived = (
+        "(url) => new Promise((done) => { addEventListener('hashchange', () => done(true), {once: true}); location.href = url; })"
+    )
+    page.evaluate(arrived, url)
+    wait_live(page)
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    """Until something holds that no locator can wait for; fails when it does not."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not holds():
+        assert time.monotonic() < end, f"not so in {PATIENCE} ms: {what}"
+        time.sleep(0.05)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import DIST, LIVE, ROOT, Site, allocated_by_cpython, serve
+from harness import DIST, LIVE, ROOT, Site, allocated_by_cpython, eventually, serve
 from playwright.sync_api import Page, expect
 
 REQUEST = {"model": "openai-community/gpt2", "batch_size": "2"}
@@ -57,9 +57,14 @@ def test_element_across_sites(open_context, host, site: Site) -> None:
     assert live_in_frame(page) == expected()
     expect(page.locator("compute-gauge")).to_have_attribute("data-loaded", "")
     frame = page.locator("iframe")
-    inner = page.frame_locator("iframe").locator("body").evaluate("(body) => body.getBoundingClientRect().height")
-    assert abs(frame.bounding_box()["height"] - max(120, inner)) <= 2
-    assert page.evaluate("() => window.__answer.allocated") == expected()
+    body = page.frame_locator("iframe").locator("body")
+
+    def as_high_as_its_page() -> bool:
+        inner = body.evaluate("(body) => body.getBoundingClientRect().height")
+        return abs(frame.bounding_box()["height"] - max(120, inner)) <= 2
+
+    eventually(as_high_as_its_page, "the frame is as high as its page")
+    eventually(lambda: page.evaluate("() => window.__answer?.allocated") == expected(), "the host page gets the answer")
 
 
 def test_plain_iframe(open_context, host, site: Site) -> None:

@@ -69,12 +69,9 @@ def test_a_failed_start_is_told_and_can_be_tried_again(page: Page, site: Site) -
     assert page.evaluate("() => window.__engine.boot().then(() => window.__engine.state)") == "ready"
 
 
-def test_no_long_task_on_the_page(page: Page, site: Site) -> None:
-    page.add_init_script(
-        "window.__long = []; new PerformanceObserver((list) => list.getEntries().forEach((e) => window.__long.push(e.duration)))"
-        ".observe({type: 'longtask', buffered: true});"
-    )
-    page.goto(site.url)
-    page.locator('#answer[data-state="live"]').wait_for(timeout=120_000)
-    tasks = page.evaluate("() => window.__long")
-    assert not [duration for duration in tasks if duration > 200], tasks
+def test_python_never_runs_on_the_pages_thread(live: Page) -> None:
+    """How long the page's own tasks take is for `python build.py benchmark` to say; what must not be in them is for here."""
+    loaded = live.evaluate("() => performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert loaded
+    assert not [name for name in loaded if ".wasm" in name or "pyodide" in name]
+    assert live.evaluate("() => 'loadPyodide' in window") is False

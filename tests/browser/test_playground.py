@@ -22,7 +22,7 @@ def run(page: Page, code: str | None = None) -> str:
     if code is not None:
         page.locator("#code").fill(code)
     page.locator("#run").click()
-    page.locator('#result[data-state="done"], #result[data-state="error"]').wait_for(timeout=60_000)
+    page.locator('#result[data-state="done"], #result[data-state="error"]').wait_for(timeout=LIVE)
     return page.locator("#result").inner_text()
 
 
@@ -64,7 +64,7 @@ def test_output_is_text_never_markup(page: Page, site: Site) -> None:
     evil = "<img src=x onerror='window.__hit=1'><script>window.__hit=1</script>"
     assert evil in run(page, f"print({evil!r})")
     run(page, f"[{{{evil!r}: {evil!r}}}]")
-    run(page, '"<svg xmlns=\'http://www.w3.org/2000/svg\' onload=\'parent.__hit=1\'><script>parent.__hit=1</script></svg>"')
+    run(page, "\"<svg xmlns='http://www.w3.org/2000/svg' onload='parent.__hit=1'><script>parent.__hit=1</script></svg>\"")
     assert page.evaluate("() => window.__hit") == 0
     assert page.locator("#result script, #result img[onerror]").count() == 0
 

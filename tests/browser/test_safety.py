@@ -9,7 +9,7 @@ import pytest
 from harness import LIVE, Site
 from playwright.sync_api import Page
 
-EVIL = "\"'><img src=x onerror=\"window.__hit=1\"><script>window.__hit=1</script><svg onload=window.__hit=1>"
+EVIL = '"\'><img src=x onerror="window.__hit=1"><script>window.__hit=1</script><svg onload=window.__hit=1>'
 SETTLED = '#answer[data-state="live"], #answer[data-state="error"]'
 
 

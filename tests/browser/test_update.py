@@ -38,8 +38,8 @@ def test_whole_version_update(open_context, dist: Path, tmp_path: Path) -> None:
         fetched = [path.split("?")[0] for status, _, path in site.requests()[before:] if status == 200]
         assert sorted(set(fetched) - {"/sw.js"}) == ["/state.js"]
         assert "// changed" not in served(page)
-        page.locator("button", has_text="Reload").click()
-        page.wait_for_load_state()
+        with page.expect_navigation():
+            page.locator("button", has_text="Reload").click()
         wait_live(page)
         assert "// changed" in served(page)
     finally:

@@ -7,7 +7,7 @@ import re
 import struct
 from xml.etree import ElementTree
 
-from harness import OpenContext, Site, wait_live
+from harness import LIVE, OpenContext, Site, follow, wait_live
 from playwright.sync_api import Page, Route, expect
 
 from gauge import api
@@ -48,9 +48,7 @@ def test_the_moments_switch_shows_other_rows(live: Page) -> None:
 
 
 def test_a_remedy_applies_with_one_click_and_undo_takes_it_back(live: Page, site: Site) -> None:
-    live.goto(site.url + "#v=1&task=training&device=h100-80gb")
-    live.locator("#remedies button").first.wait_for()
-    wait_live(live)
+    follow(live, site.url + "#v=1&task=training&device=h100-80gb")
     before = live.locator("#answer").get_attribute("data-device")
     live.locator("#remedies button").first.click()
     expect(live.locator("#answer")).not_to_have_attribute("data-device", str(before))
@@ -183,7 +181,7 @@ def test_editing_the_architecture_is_named_and_taken_back(live: Page) -> None:
 
 def test_charts_come_with_tables(live: Page) -> None:
     live.locator("#charts").scroll_into_view_if_needed()
-    expect(live.locator(".chart")).to_have_count(4, timeout=120_000)
+    expect(live.locator(".chart")).to_have_count(4, timeout=LIVE)
     expect(live.locator(".chart .plot svg").first).to_be_visible()
     for table in live.locator(".chart details").all():
         table.locator("summary").click()
