@@ -29,7 +29,7 @@ def rules_of(plan: Plan) -> Rules:
 
     Under sequence parallelism what has none of the former is split along its tokens over the tensor ranks.
     """
-    along: Rules = ((Dim.TOKENS, Axis.CONTEXT), (Dim.SOURCE_TOKENS, Axis.CONTEXT), (Dim.PATCHES, Axis.CONTEXT))
+    along: Rules = tuple((dim, Axis.CONTEXT) for dim in (Dim.TOKENS, Dim.SOURCE_TOKENS, Dim.ALL_TOKENS, Dim.PATCHES))
     if plan.sequence_parallel:
         along = (*along, (Dim.TOKENS, Axis.TENSOR), (Dim.SOURCE_TOKENS, Axis.TENSOR))
     return (*SPLIT, *along)

@@ -15,10 +15,10 @@ from functools import cached_property
 from gauge.breakdown import Factor, Item, Pool, constant, item, product
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FORMATS, Format
-from gauge.layers.experts import Experts
 from gauge.memory.collect import stacked
+from gauge.memory.engine_graphs import graph_items
 from gauge.memory.engine_pass import Sampler, forward_peak, held_by_caller, quantized_input
-from gauge.memory.overhead import matrix_workspace, multiprocessors
+from gauge.memory.overhead import context, fuses_all_reduce, hopper, matrix_workspace, multiprocessors
 from gauge.memory.paged_cache import Paging, kinds, paging
 from gauge.memory.stages import Stage, stages
 from gauge.memory.state import WHY_CACHE, state_items
@@ -35,7 +35,7 @@ from gauge.runtimes.serving import (
 )
 from gauge.sequence import Sequence
 from gauge.tensor import Dim, Tensor, tensor
-from gauge.units import GIB, ceil_div, round_up
+from gauge.units import GIB, round_up
 
 SOURCE = "https://github.com/vllm-project/vllm, release 0.19"
 MOMENTS = (("load", "after loading"), ("profile", "start-up profile"), ("serve", "serving"))
@@ -46,6 +46,7 @@ FORWARD_WORDS = "Alive at the largest operator of the profiled forward pass."
 LARGE_DEVICE = 70 * GIB
 GRAPH_SIZES = (1, 2, 4)
 LARGEST_GRAPH = 512
+ALIGNED_ROWS = 16  # a row of so many entries begins where wide loads may
 
 
 # ------------------------------------------------------------------------------------------------ settings
@@ -82,6 +83,21 @@ class Settings:
         return not self.old and not self.release.before((0, 21), (2026, 5))
 
     @property
+    def sorts(self) -> bool:
+        """Whether sampling sorts whole rows of the vocabulary."""
+        return self.old or self.release.before((0, 17), (2026, 2))
+
+    @property
+    def joins_late(self) -> bool:
+        """Whether communicators come up after the first look at the memory (pull request 25359)."""
+        return self.old or self.release.before((0, 11), (2025, 10))
+
+    @property
+    def captures_whole(self) -> bool:
+        """Whether whole decoding steps are captured beside the pieces between attention layers."""
+        return not self.old and not self.release.before((0, 11), (2025, 10))
+
+    @property
     def tokens(self) -> int:
         """Tokens that one step computes at most. The first engine profiles one prompt of the full length."""
         asked = self.plan.max_num_batched_tokens
@@ -114,14 +130,13 @@ class Settings:
 
     @property
     def captured(self) -> int:
-        """CUDA graphs that are captured: piecewise and full ones for each batch size; one kind in the first engine."""
+        """CUDA graphs that are captured: piecewise ones for each batch size, whole ones too where those are."""
         if self.plan.enforce_eager:
             return 0
-        if self.old:
-            return len([1, 2, 4, *range(8, min(self.rows, 256) + 1, 8)])
-        largest = min(2 * self.rows, LARGEST_GRAPH)
-        sizes = {n for n in (*GRAPH_SIZES, *range(8, 256, 8), *range(256, LARGEST_GRAPH + 1, 16)) if n <= largest}
-        return 2 * len(sizes)
+        largest = min(self.rows, 256) if self.old else min(2 * self.rows, LARGEST_GRAPH)
+        step = 8 if self.old or self.release.before((0, 12), (2025, 12)) else 16
+        sizes = {n for n in (*GRAPH_SIZES, *range(8, 256, 8), *range(256, LARGEST_GRAPH + 1, step)) if n <= largest}
+        return len(sizes) * (2 if self.captures_whole else 1)
 
 
 # ------------------------------------------------------------------------------------------------ profiled peak
@@ -167,9 +182,8 @@ def _matrix_workspace(settings: Settings) -> Iterator[Item]:
 def _sampler(stage: Stage, settings: Settings) -> Iterator[Item]:
     model, plan = stage.model, settings.plan
     assert model.head is not None
-    sorts = settings.old or settings.release.before((0, 17), (2026, 2))
     programs = multiprocessors(settings.case.cluster.device) or overhead("vllm", "sampler_programs").value
-    sampler = Sampler(settings.rows, model.head.outputs, settings.dtype, sorts, programs)
+    sampler = Sampler(settings.rows, model.head.outputs, settings.dtype, settings.sorts, programs)
     yield from _profiled(sampler.tensors(), "logits", SAMPLER_WORDS)
     hidden = (
         tensor("hidden states of the whole batch", settings.dtype, (Dim.TOKENS, settings.tokens), (Dim.HIDDEN, model.hidden)),
@@ -208,41 +222,45 @@ def _encoder(stage: Stage, settings: Settings) -> Iterator[Item]:
 
 
 # ------------------------------------------------------------------------------------------------ outside and graphs
-def outside(settings: Settings) -> Item:
+def outside(settings: Settings, vocabulary: int) -> Iterator[Item]:
     """What the engine's log calls non-torch memory."""
+    yield constant("framework", overhead("vllm", _outside(settings)))
+    if not settings.sorts and vocabulary % ALIGNED_ROWS:
+        yield constant("framework", overhead("vllm", "outside_unaligned"))
+
+
+def _outside(settings: Settings) -> str:
     plan = settings.plan
+    if plan.tensor_parallel * plan.pipeline_parallel > 1 and settings.joins_late:
+        return "outside_joined"
     if settings.old:
-        id = "outside_v0"
-    elif plan.tensor_parallel >= 4:
-        id = "outside_tp4"
-    elif plan.tensor_parallel > 1:
-        id = "outside_tp2"
-    else:
-        id = "outside_stages" if plan.pipeline_parallel > 1 else "outside"
-    return constant("framework", overhead("vllm", id))
+        return "outside_v0"
+    if plan.tensor_parallel == 1:
+        return "outside_stages" if plan.pipeline_parallel > 1 else "outside"
+    if not fuses_all_reduce(settings.case.cluster.device):
+        return "outside_plain"
+    return "outside_tp4" if plan.tensor_parallel >= 4 else "outside_tp2"
 
 
-def before(settings: Settings) -> Item:
+def before(settings: Settings) -> Iterator[Item]:
     """What is in use before the engine takes its share: it comes on top of it."""
-    together = settings.plan.tensor_parallel * settings.plan.pipeline_parallel > 1
-    return constant("communication.start", overhead("vllm", "before_parallel" if together else "before"))
+    yield constant("communication.context", context(settings.case.cluster.device, "vllm", "before"))
+    if settings.plan.tensor_parallel * settings.plan.pipeline_parallel > 1 and not settings.joins_late:
+        yield constant("communication.group", overhead("vllm", "communicators"))
 
 
-def graphs(stage: Stage, settings: Settings) -> Item | None:
-    """Captured CUDA graphs: a term a layer and graph, one for routed experts, one for the graphs' own pool."""
-    count = settings.captured
+def graphs(stage: Stage, settings: Settings) -> tuple[Item, ...]:
+    """Captured CUDA graphs; the first engine's are known by their layers alone."""
+    count, plan, layers = settings.captured, settings.plan, len(stage.model.decoder.blocks)
     if not count:
-        return None
-    model, plan = stage.model, settings.plan
-    sizes = [overhead("vllm", "graph_layer").times(len(model.decoder.blocks) * count)]
-    visits = sum(layer.router.active for b in model.decoder.blocks for layer in b.layers if isinstance(layer, Experts))
-    sizes.append(overhead("vllm", "graph_expert").times(visits * count))
-    if not settings.old:
-        sizes.append(overhead("vllm", "graph_base").range)
-        sizes.append(overhead("vllm", "graph_hidden").times(ceil_div(model.hidden, plan.tensor_parallel)))
-    total = (sum(s[0] for s in sizes), sum(s[1] for s in sizes), sum(s[2] for s in sizes))
-    label = f"{count} CUDA graphs over {len(model.decoder.blocks)} layers"
-    return constant("cuda_graphs", overhead("vllm", "graph_layer"), label=label, size=total, moments=("serve",))
+        return ()
+    if settings.old:
+        found = overhead("vllm", "graph_layer_v0")
+        label = f"{count} CUDA graphs over {layers} layers"
+        return (constant("cuda_graphs", found, label=label, size=found.times(layers * count), moments=("serve",)),)
+    splits = hopper(settings.case.cluster.device) and settings.captures_whole
+    rows, dtype = min(2 * settings.rows, LARGEST_GRAPH), settings.dtype
+    return tuple(graph_items(stage.model, count, rows, dtype, plan.quantization, plan.tensor_parallel, splits))
 
 
 # ------------------------------------------------------------------------------------------------ cache
@@ -337,13 +355,17 @@ class Rank:
 
 def rank(stage: Stage, settings: Settings) -> Rank:
     """Everything that one device of a stage holds."""
-    fixed = [*engine_weights(stage.model, settings.plan), *profile(stage, settings), outside(settings)]
+    fixed = [
+        *engine_weights(stage.model, settings.plan),
+        *profile(stage, settings),
+        *outside(settings, settings.case.model.vocab),
+    ]
     captured = graphs(stage, settings)
     taken = sum(i.bytes for i in fixed)
-    if captured and settings.subtracts_graphs:
-        taken += captured.bytes
+    if settings.subtracts_graphs:
+        taken += sum(i.bytes for i in captured)
     held = cache(stage, settings, taken)
-    items = (*fixed, *held.items(stage), *((captured,) if captured else ()), before(settings))
+    items = (*fixed, *held.items(stage), *captured, *before(settings))
     return Rank(stage, items, held)
 
 

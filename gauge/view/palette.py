@@ -21,6 +21,7 @@ class Group:
 
 
 RESERVE = "kv_cache.reserve"  # what an engine takes for its cache beyond what was asked
+CONTEXT = "communication.context"  # a driver's context that an engine finds in use and does not count as its own
 
 GROUPS = (
     Group("weights", "Weights", "Weights", ("weights", "master_weights", "adapters"), "#2f4f6b", "none"),
@@ -31,7 +32,7 @@ GROUPS = (
     Group("reserve", "Reserved for the cache", "Reserved", (RESERVE,), "#cdb15c", "sparse"),
     Group("workspace", "Workspace", "Workspace", ("workspace",), "#a8435f", "level"),
     Group("communication", "Communication", "Comm.", ("communication",), "#5d7d34", "cross"),
-    Group("overhead", "Framework", "Framework", ("framework", "cuda_graphs", "slack"), "#85807a", "fine"),
+    Group("overhead", "Framework", "Framework", ("framework", "cuda_graphs", CONTEXT, "slack"), "#85807a", "fine"),
 )
 
 COMPONENTS = {
@@ -48,6 +49,7 @@ COMPONENTS = {
     "workspace": "Workspace",
     "communication": "Communication",
     "cuda_graphs": "CUDA graphs",
+    CONTEXT: "In use before the start",
     "framework": "Framework",
     "slack": "Allocator slack",
 }
