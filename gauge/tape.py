@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from gauge.formats import BFLOAT16, BOOL, FLOAT32, Format
-from gauge.tensor import Dim, Extent, Mesh, Rules, Tensor, shard
+from gauge.tensor import Axis, Dim, Extent, Mesh, Rules, Tensor, shard
 
 Dims = tuple[Extent, ...]
 
@@ -32,6 +32,8 @@ class How:
     a copy of their input. `fused_gelu`: GELU's tanh form is one operator; `fused_qkv`: queries, keys and values come from
     one matrix, and the values pin its whole output; `spread_heads`: keys and values are
     copied to all heads. `rules` split every tensor over `mesh`; weights follow `weight_rules` where those are given.
+    `gathers`: under sequence parallelism a matrix product reads all tokens, which are put together and `kept` for backward
+    or put together `again` there.
     """
 
     compute: Format = BFLOAT16
@@ -58,6 +60,7 @@ class How:
     fused_qkv: bool = False
     spread_heads: bool = False
     weight_rules: Callable[[Tensor], Rules] | None = None
+    gathers: str = ""
 
     @property
     def stored(self) -> Format:
@@ -169,6 +172,7 @@ class Tape:
         self.ops: list[Op] = []
         self.shared_values: dict[str, Value] = {} if shared is None else shared
         self.uses: set[str] = set()
+        self._whole: dict[int, tuple[Value, Value]] = {}
 
     # ---------------------------------------------------------------- making values
     def allocate(self, name: str, dims: Dims, format: Format) -> Storage:
@@ -232,6 +236,21 @@ class Tape:
         out = Value(value.storage, dims, value.format, value.grad)
         self.ops.append(Op(label, (value,), (out,), passes=(value,) if value.grad else ()))
         return out
+
+    # ---------------------------------------------------------------- sequence parallelism
+    def gather(self, value: Value) -> Value:
+        """All tokens of a value whose tokens are split over tensor ranks: put together once for all that read it."""
+        if not self.how.gathers or not any(_spread(e) for e in value.storage.tensor.dims):
+            return value
+        if id(value) not in self._whole:
+            shape = tuple(e._replace(dim=Dim.ALL_TOKENS) if e.dim in SEQUENCES else e for e in value.dims)
+            whole = self.op("all_gather", (value,), shape, value.format, label=f"{value.name}, all tokens")
+            self._whole[id(value)] = (value, whole)
+        return self._whole[id(value)][1]
+
+    def scatter(self, value: Value, shape: Dims) -> Value:
+        """This rank's tokens of a sum over the tensor ranks; `shape` names the tokens as they were."""
+        return self.op("reduce_scatter", (value,), shape, value.format, label=f"{value.name}, own tokens")
 
     # ---------------------------------------------------------------- operators
     def cast(self, value: Value, format: Format, label: str | None = None) -> Value:
@@ -568,6 +587,14 @@ class Backward:
             self._uses[id(storage)] = left
             if left == 0:
                 self._alive.pop(id(storage), None)
+
+
+SEQUENCES = (Dim.TOKENS, Dim.SOURCE_TOKENS)
+
+
+def _spread(e: Extent) -> bool:
+    """Whether tokens are split over tensor ranks."""
+    return e.dim in SEQUENCES and Axis.TENSOR.value in e.note
 
 
 _WIDTH_ORDER = ("bool", "int8", "float16", "bfloat16", "float32", "float64")

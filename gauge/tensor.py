@@ -22,6 +22,7 @@ class Dim(StrEnum):
     BATCH = "batch"
     TOKENS = "tokens"
     SOURCE_TOKENS = "source tokens"
+    ALL_TOKENS = "tokens of all ranks"
     KEY_TOKENS = "key tokens"
     WINDOW = "window tokens"
     HIDDEN = "hidden"
@@ -63,6 +64,7 @@ GLOSSARY: Mapping[Dim, str] = {
     Dim.BATCH: "sequences in flight, or the micro-batch",
     Dim.TOKENS: "tokens of one sequence",
     Dim.SOURCE_TOKENS: "tokens of the encoder's sequence",
+    Dim.ALL_TOKENS: "tokens that sequence-parallel ranks have put together again",
     Dim.KEY_TOKENS: "tokens that each token may attend to",
     Dim.WINDOW: "tokens inside the attention window",
     Dim.HIDDEN: "width of the residual stream",

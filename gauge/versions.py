@@ -21,6 +21,20 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.split(r"[.-]", found.group())) if found else ()
 
 
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
+def month_of(version: str) -> tuple[int, int] | None:
+    """Year and month of a dated version: `2024-12`, `December 2024`, `Dec 2024`; None where it names no month."""
+    digits = re.search(r"\b(20\d\d)-(\d\d)\b", version)
+    if digits:
+        return int(digits[1]), int(digits[2])
+    words = re.search(r"\b([A-Za-z]{3})[a-z]*\.? (20\d\d)\b", version)
+    if words and words[1].lower() in MONTHS:
+        return int(words[2]), MONTHS.index(words[1].lower()) + 1
+    return None
+
+
 def before(version: str, *release: int) -> bool:
     """Whether a version of transformers (or a date) comes before a release; an unknown version counts as today's."""
     have = numbers(version)

@@ -87,7 +87,8 @@ class Head:
         logits = self.logits(tape, x)
         if kind == "compiled" or (kind == "standard" and tape.how.kernels == "compiled"):
             return losses.compiled(tape, logits)
-        special = {"listed": losses.listed, "held-compiled": losses.held_compiled, "held-standard": losses.held_standard}
+        special = {"listed": losses.listed, "held-compiled": losses.held_compiled}
+        special |= {"composed": losses.composed, "composed-parallel": losses.composed_parallel}
         if kind in special:
             return special[kind](tape, logits)
         if kind == "vocab-parallel":

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gauge.formats import BFLOAT16
-from gauge.tape import AdapterPlan, Tape, Value, dims
-from gauge.tensor import Dim, Tensor
+from gauge.tape import SEQUENCES, AdapterPlan, Dims, Tape, Value, dims
+from gauge.tensor import Axis, Dim, Tensor
 
 Shape = tuple[tuple[Dim, int], ...]
 
@@ -65,7 +65,10 @@ class Linear:
         x = tape.cast(x, compute) if packed else tape.low(x)
         gone = {d for d, _ in self.inp}
         shape = (*(e for e in x.dims if e.dim not in gone), *dims(*self.out))
-        saves = [x.storage] if weight.trainable or self.role in tape.how.keeps_inputs else []
+        own, (columns, rows) = x, self._split(weight)
+        x = tape.gather(x) if columns else x
+        again = x is not own and tape.how.gathers == "again"
+        saves = [own.storage if again else x.storage] if weight.trainable or self.role in tape.how.keeps_inputs else []
         if packed and tape.how.packed_copies is not None:
             saves = [tape.allocate(f"{self.name} input, copied", x.dims, tape.how.packed_copies)]
         forward, backward = [], []
@@ -76,11 +79,14 @@ class Linear:
                 backward = [tape.allocate(f"gradient of {copy.tensor.name}", weight.dims, compute)]
         if packed:
             forward = backward = [tape.allocate("weight of the live matrix, dequantized", weight.dims, compute)]
+        if again and saves:
+            backward = [*backward, tape.allocate(x.name, x.dims, x.format)]
         format = compute if packed else x.format
+        summed = bool(rows and tape.how.gathers)
         out = tape.op(
             "linear",
             (x,),
-            shape,
+            _all_tokens(shape) if summed else shape,
             format,
             label=label,
             saves=saves,
@@ -88,7 +94,13 @@ class Linear:
             weights=weights,
             backward_scratch=backward,
         )
+        out = tape.scatter(out, shape) if summed else out
         return tape.cast(out, origin) if packed else out
+
+    def _split(self, weight: Tensor) -> tuple[bool, bool]:
+        """Whether tensor ranks have split its outputs, or its inputs."""
+        notes = [Axis.TENSOR.value in e.note for e in weight.dims]
+        return any(notes[: len(self.out)]), any(notes[len(self.out) :])
 
     def _adapted(self, tape: Tape, x: Value, y: Value) -> Value:
         plan = tape.how.adapters
@@ -127,6 +139,10 @@ def adapted_together(tape: Tape, x: Value, y: Value, maps: list[Linear], plan: A
     outer = tape.op("linear", (inner,), y.dims, inner.format, label="adapter output", saves=(inner.storage,), weights=ups)
     scaled = tape.op("mul", (outer,), y.dims, outer.format, label="scaled adapter output")
     return tape.cast(tape.add(y, scaled, label="adapted output"), y.format)
+
+
+def _all_tokens(shape: Dims) -> Dims:
+    return tuple(e._replace(dim=Dim.ALL_TOKENS) if e.dim in SEQUENCES else e for e in shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,8 +151,27 @@ def held_compiled(tape: Tape, logits: Value) -> Value:
         return tape.op("cross_entropy", (logits,), (), FLOAT32, label="loss", saves=saves, backward_scratch=(gradient,))
 
 
-def held_standard(tape: Tape, logits: Value) -> Value:
-    """The composed loss, while the logits stay with the hooks of sharded units."""
-    out = standard(tape, logits, True)
-    tape.ops[-1].saved += (logits.storage,)
-    return out
+def composed(tape: Tape, logits: Value) -> Value:
+    """Operator by operator on a float32 copy, while the caller still has the logits; it drops them before backward."""
+    with tape.hold(logits):
+        wide = tape.cast(logits, FLOAT32, "logits in float32")
+        with tape.hold(wide):
+            return cross_entropy(tape, wide)
+
+
+def composed_parallel(tape: Tape, logits: Value) -> Value:
+    """The same over a split vocabulary (PyTorch's `loss_parallel`): forward shifts the logits and exponentiates them;
+    backward makes the whole gradient at the likelihood, from the exponentials and a sum. 14 B a logit, then 16.
+
+    Source: torch/distributed/tensor/parallel/loss.py, PyTorch 2.13.
+    """
+    with tape.hold(logits):
+        wide = tape.cast(logits, FLOAT32, "logits in float32")
+        with tape.hold(wide):
+            shifted = tape.op("sub", (wide,), wide.dims, FLOAT32, label="logits below their maximum", gradients=())
+            exponentials = tape.allocate("exponentials", wide.dims, FLOAT32)
+            tape.op("sum", (shifted,), (), FLOAT32, label="sum of exponentials", scratch=(exponentials,), gradients=())
+            rest = tape.op("sub", (shifted,), wide.dims, FLOAT32, label="log-probabilities", saves_output=True, gradients=())
+            tape.ops[-1].passes = (wide,) if wide.grad else ()
+            made = [tape.allocate(name, wide.dims, FLOAT32) for name in ("exponentials", "exponentials less the hits")]
+            return tape.op("nll_loss", (rest,), (), FLOAT32, label="loss", backward_scratch=made)

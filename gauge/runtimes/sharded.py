@@ -126,9 +126,19 @@ class Sharded(Training):
     @cached_property
     def how(self) -> How:
         """The circumstances of the forward pass on one device."""
+        split = self.plan.sequence_parallel and self.plan.tensor_parallel > 1
         return replace(
-            self.habits(training_how(self.case)), rules=rules_of(self.plan), mesh=mesh_of(self.plan), weight_rules=weight_rules
+            self.habits(training_how(self.case)),
+            rules=rules_of(self.plan),
+            mesh=mesh_of(self.plan),
+            weight_rules=weight_rules,
+            gathers=self.gathered_inputs if split else "",
         )
+
+    @property
+    def gathered_inputs(self) -> str:
+        """Whether the tokens that sequence parallelism puts together are `kept` for backward or put together `again`."""
+        return "again"
 
     def habits(self, how: How) -> How:
         """How this trainer's precision and kernels differ from plain PyTorch."""
