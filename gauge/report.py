@@ -101,12 +101,15 @@ def _item(item: Item) -> dict[str, Any]:
     }
 
 
+FRAMEWORK = {"communication.context": "framework"}  # found in use by an engine that does not count it as its own
+
+
 def by_component(pool: dict[str, Any]) -> list[tuple[str, int]]:
     """Bytes of each component at a pool's peak, in the fixed order of components."""
     sums: dict[str, int] = {}
     for item in pool["items"]:
         if not item["moments"] or pool["peak"] in item["moments"]:
-            kind = item["component"].partition(".")[0]
+            kind = FRAMEWORK.get(item["component"], item["component"].partition(".")[0])
             sums[kind] = sums.get(kind, 0) + item["bytes"]
     return [(c, sums[c]) for c in COMPONENTS if c in sums]
 
