@@ -13,7 +13,7 @@ from __future__ import annotations
 from gauge.formats import FLOAT32
 from gauge.layers.linear import Linear
 from gauge.tape import Storage, Tape, Value, dims
-from gauge.tensor import Dim
+from gauge.tensor import Dim, Tensor
 from gauge.units import ceil_div
 from gauge.versions import before
 
@@ -110,7 +110,8 @@ def fused_chunk(tokens: int, vocab: int, hidden: int) -> int:
 def chunked_output(tape: Tape, x: Value, head: Linear, chunk: int) -> Value:
     """All logits are made, by chunks, and kept; the loss takes them chunk by chunk (torchtune).
 
-    Compiled, the loss keeps the logits themselves; composed, a float32 log-softmax of each.
+    Compiled, the loss keeps the logits themselves; composed, a float32 log-softmax of each. A chunk's gradient of the
+    matrix is made beside the sum of those before it.
     """
     weight = tape.weight(head.weight)
     whole = (*(e for e in x.dims if e.dim is not Dim.HIDDEN), *dims(*head.out))
@@ -123,6 +124,7 @@ def chunked_output(tape: Tape, x: Value, head: Linear, chunk: int) -> Value:
         kept, forward = tape.allocate("log-probabilities", whole, FLOAT32), (logits, wide[0])
     gradient = tape.allocate("gradient of the logits of a chunk", part, tape.how.compute)
     saves = (x.storage, kept) if weight.trainable else (kept,)
+    added = _of_a_chunk(tape, weight, tokens_of(x), chunk)
     return tape.op(
         "chunked_cross_entropy",
         (x,),
@@ -132,8 +134,15 @@ def chunked_output(tape: Tape, x: Value, head: Linear, chunk: int) -> Value:
         saves=saves,
         scratch=forward,
         weights=(weight,),
-        backward_scratch=(*(wide if tape.how.kernels == "eager" else ()), gradient),
+        backward_scratch=(*(wide if tape.how.kernels == "eager" else ()), gradient, *added),
     )
+
+
+def _of_a_chunk(tape: Tape, weight: Tensor, tokens: int, chunk: int) -> tuple[Storage, ...]:
+    """One chunk's gradient of a trained matrix, where there are several chunks to be summed."""
+    if not weight.trainable or not tape.how.grad or tokens <= chunk:
+        return ()
+    return (tape.allocate(f"gradient of {weight.name} from one chunk", weight.dims, weight.format),)
 
 
 def listed(tape: Tape, logits: Value) -> Value:

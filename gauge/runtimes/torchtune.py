@@ -11,6 +11,7 @@ from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FORMATS
 from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded
 from gauge.tape import How
+from gauge.tensor import Tensor
 
 
 class Tune(Sharded):
@@ -26,8 +27,16 @@ class Tune(Sharded):
 
     @property
     def root_moments(self) -> tuple[str, ...]:
-        """Token table and head are units of their own (`custom_sharded_layers`)."""
+        """While the head works."""
         return ("loss", "loss_backward")
+
+    def root(self) -> list[Tensor]:
+        """Recipes for full fine-tuning make token table and head units of their own (`custom_sharded_layers`), those for
+        adapters leave both to the root unit."""
+        found = super().root()
+        return (
+            [t for t in found if t.role != "token_embedding"] if self.how.adapters is None and not self.case.model.tied else found
+        )
 
 
 def tune(case: Case) -> Breakdown:
