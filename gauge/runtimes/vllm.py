@@ -15,9 +15,11 @@ from functools import cached_property
 from gauge.breakdown import Factor, Item, Pool, constant, item, product
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FORMATS, Format
+from gauge.layers.attention import Attention
 from gauge.memory.collect import stacked
 from gauge.memory.engine_graphs import graph_items
 from gauge.memory.engine_pass import Sampler, forward_peak, held_by_caller, quantized_input
+from gauge.memory.engine_pictures import Pictures, pictures
 from gauge.memory.overhead import context, fuses_all_reduce, hopper, matrix_workspace, multiprocessors
 from gauge.memory.paged_cache import Paging, kinds, paging
 from gauge.memory.stages import Stage, stages
@@ -141,13 +143,12 @@ class Settings:
 
 # ------------------------------------------------------------------------------------------------ profiled peak
 def profile(stage: Stage, settings: Settings) -> tuple[Item, ...]:
-    """What the start-up profile peaks at: the sampler or the forward pass, whichever is larger."""
-    forward = tuple(_forward(stage, settings))
+    """What the start-up profile peaks at: the sampler, the forward pass or the vision tower, whichever is largest."""
+    courses = [tuple(_forward(stage, settings)), _looking(stage, settings)]
     head = stage.model.head
-    if not stage.last or head is None or head.per_sequence:
-        return forward
-    sampler = tuple(_sampler(stage, settings))
-    return max(sampler, forward, key=lambda items: sum(i.bytes for i in items))
+    if stage.last and head is not None and not head.per_sequence:
+        courses.append(tuple(_sampler(stage, settings)))
+    return max(reversed(courses), key=lambda items: sum(i.bytes for i in items))
 
 
 def _forward(stage: Stage, settings: Settings) -> Iterator[Item]:
@@ -210,15 +211,33 @@ def _workspaces(tensors: Iterable[Tensor], settings: Settings) -> Iterator[Item]
     yield from _profiled(tensors, "workspace.experts", why)
 
 
+def _seen(stage: Stage, settings: Settings) -> Pictures | None:
+    """The pictures of the profile. The first engine gives one to each sequence that it profiles."""
+    if not stage.first:
+        return None
+    model, how = stage.model, profile_how(settings.plan)
+    reads = any(layer.cross for block in model.decoder.blocks for layer in block.layers if isinstance(layer, Attention))
+    return pictures(model, how, settings.tokens, settings.rows if settings.old and reads else 1)
+
+
 def _encoder(stage: Stage, settings: Settings) -> Iterator[Item]:
-    """Encoder output cached for the profile, where the model reads pictures."""
-    if settings.old or not stage.first or not any(p.optional for p in stage.model.parts):
+    """What the profile keeps of pictures while the language model runs."""
+    seen = _seen(stage, settings)
+    if seen is None:
         return
-    shape = ((Dim.TOKENS, settings.tokens), (Dim.HIDDEN, stage.model.hidden))
-    cached = tensor("encoder output held in its cache", settings.dtype, *shape)
-    why = "The profile fills the encoder cache with as many tokens of pictures as one step may take."
-    yield from _profiled((cached,), "activations", why)
-    yield constant("workspace", overhead("vllm", "encoder_extra"), moments=LIVE, scope="allocated")
+    held = seen.held(stage.model.hidden, settings.dtype)
+    kept = (one for one in held if not settings.old or one.name.startswith("pictures"))
+    yield from _profiled(kept, "activations", "The profile keeps as many pictures and their tokens as one step may take.")
+
+
+def _looking(stage: Stage, settings: Settings) -> tuple[Item, ...]:
+    """The tower's pass over the profile's pictures."""
+    seen = _seen(stage, settings)
+    if seen is None:
+        return ()
+    tower = (seen.pixels(settings.dtype), *seen.alive)
+    words = "Alive at the largest operator of the vision tower, over all pictures that one step may take."
+    return (*_profiled(tower, "activations", words), *_matrix_workspace(settings))
 
 
 # ------------------------------------------------------------------------------------------------ outside and graphs

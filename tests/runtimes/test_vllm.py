@@ -135,3 +135,68 @@ def test_needs_beyond_the_share_are_short() -> None:
     found = answer_to({"runtime": "vllm", "model": LLAMA, "device_memory": "20GiB", "sequence_length": "128k"})
     assert found["fit"]["verdict"] == "short" and found["fit"]["headroom_bytes"] < 0
     assert 0 < len(found["fit"]["remedies"]) <= 3
+
+
+# ------------------------------------------------------------------------------------------------ pictures, graphs, drivers
+def labelled(found: dict[str, Any], word: str) -> list[dict[str, Any]]:
+    """Items of the accelerator whose label has the word."""
+    return [i for i in found["pools"][0]["items"] if word in i["label"]]
+
+
+def test_the_profile_keeps_pictures_and_their_tokens() -> None:
+    """Mistral Small 3.1 becomes 55 x 55 tokens of a picture of 1,540 pixels: two of them fit 8,192 tokens."""
+    found = ask(model="mistralai/Mistral-Small-3.1-24B-Instruct-2503", device="h100-80gb", max_num_batched_tokens=8192)
+    (cached,) = labelled(found, "encoder output")
+    (pixels,) = labelled(found, "pictures of the profile")
+    assert cached["bytes"] == 2 * 55 * 55 * 5120 * 2
+    assert pixels["bytes"] == 2 * 3 * 1540 * 1540 * 2
+
+
+def test_a_large_picture_goes_through_the_tower_where_the_sampler_is_small() -> None:
+    """A picture of 16,384 tokens is more than one step may take, and the tower's pass is the profile's peak on an L4."""
+    small = ask(model="Qwen/Qwen2.5-VL-7B-Instruct", device="l4")
+    large = ask(model="Qwen/Qwen2.5-VL-7B-Instruct", device="h100-80gb")
+    assert not labelled(small, "logits")
+    assert labelled(large, "logits")
+    (cached,) = labelled(large, "encoder output")
+    assert cached["bytes"] == 16_384 * 3584 * 2
+
+
+def test_split_decoding_reserves_partial_results_on_hopper_only() -> None:
+    (reserved,) = labelled(ask(device="h100-80gb"), "partial results")
+    assert reserved["bytes"] == 32 * 512 * 32 * 128 * 4
+    (half,) = labelled(ask(device="h100-80gb", tensor_parallel=2), "partial results")
+    assert 2 * half["bytes"] == reserved["bytes"]
+    assert not labelled(ask(device="a100-80gb-sxm"), "partial results")
+    assert not labelled(ask(device="h100-80gb", runtime_version="0.10.2"), "partial results")
+    assert not labelled(ask(device="h100-80gb", model="google/gemma-3-4b-pt"), "partial results")
+    latent = ask(device="h100-80gb", model="deepseek-ai/DeepSeek-V2-Lite")
+    assert labelled(latent, "partial results")[0]["bytes"] == 32 * 512 * 16 * 512 * 4
+
+
+def test_graphs_do_not_grow_with_the_experts_that_a_token_visits() -> None:
+    few, many = (ask(device="h100-80gb", model="Qwen/Qwen3-30B-A3B", **{"config.num_experts_per_tok": n}) for n in (2, 8))
+    assert parts(few)["cuda_graphs"] == parts(many)["cuda_graphs"]
+
+
+def test_communicators_are_inside_the_profile_before_0_11() -> None:
+    """Pull request 25359 of September 2025 put them in front of it."""
+    new = parts(ask(device="h100-80gb", tensor_parallel=2))
+    old = parts(ask(device="h100-80gb", tensor_parallel=2, runtime_version="0.10.2"))
+    assert new["communication"] > old["communication"]
+    assert not labelled(ask(device="h100-80gb"), "communicators")
+
+
+@pytest.mark.parametrize(
+    ("device", "label"),
+    [("h100-80gb", "driver's context"), ("mi300x", "HIP context"), ("tpu-v5e", "TPU"), ("gaudi2-96gb", "runtime")],
+)
+def test_the_context_bears_the_name_of_the_platform(device: str, label: str) -> None:
+    (found,) = (i for i in ask(device=device)["pools"][0]["items"] if i["component"] == "communication.context")
+    assert label in found["label"]
+
+
+def test_matrix_workspaces_follow_the_generation() -> None:
+    """cuBLAS takes eight buffers of 4 MiB on Hopper, two of 4 MiB and sixteen of 8 KiB elsewhere, none on a TPU."""
+    sizes = {d: sum(i["bytes"] for i in labelled(ask(device=d), "cuBLAS")) for d in ("h100-80gb", "a100-80gb-sxm", "tpu-v5e")}
+    assert sizes == {"h100-80gb": 32 * MIB, "a100-80gb-sxm": 8_519_680, "tpu-v5e": 0}
