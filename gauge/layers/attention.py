@@ -259,7 +259,7 @@ class Attention:
         """One matrix with one adapter over what is adapted of queries, keys and values (LitGPT's LoRAQKVLinear)."""
         plan = tape.how.adapters
         thirds = (self.query, self.key, self.value)
-        both = self.qkv(tape, x, "queries, keys and values")
+        both = self.qkv.base(tape, x, "queries, keys and values")
         adapted = [m for m in thirds if plan is not None and plan.adapts(m.name if not self.fused else "", m.role)]
         if plan is not None and adapted:
             both = adapted_together(tape, x, both, adapted, plan)

@@ -51,13 +51,14 @@ class Linear:
 
     def __call__(self, tape: Tape, x: Value, label: str = "") -> Value:
         """Apply it: the input is kept where the weights are trained, autocast's weight copy where it is used."""
-        y = self._product(tape, x, label or self.name)
+        y = self.base(tape, x, label or self.name)
         plan = tape.how.adapters
         if plan is None or not self.adaptable or not plan.adapts(self.name, self.role):
             return y
         return self._adapted(tape, x, y)
 
-    def _product(self, tape: Tape, x: Value, label: str) -> Value:
+    def base(self, tape: Tape, x: Value, label: str) -> Value:
+        """Apply it without its own adapter."""
         weight = tape.weight(self.weight)
         weights = (weight, tape.weight(self.bias_weight)) if self.bias else (weight,)
         packed = tape.how.quantized and self.adaptable
@@ -70,7 +71,8 @@ class Linear:
         again = x is not own and tape.how.gathers == "again"
         saves = [own.storage if again else x.storage] if weight.trainable or self.role in tape.how.keeps_inputs else []
         if packed and tape.how.packed_copies is not None:
-            saves = [tape.allocate(f"{self.name} input, copied", x.dims, tape.how.packed_copies)]
+            kept = saves if self.role in tape.how.keeps_inputs else []
+            saves = [*kept, tape.allocate(f"{self.name} input, copied", x.dims, tape.how.packed_copies)]
         forward, backward = [], []
         copy = tape.weight_copy(weight)
         if copy is not None and not packed:

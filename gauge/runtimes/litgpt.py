@@ -1,7 +1,8 @@
 """LitGPT: everything in bfloat16, adapters included; queries, keys and values are one matrix; logits by 128 tokens.
 
-Two habits are read off its published tables: the input of the MLP's second product is kept though the matrix is frozen,
-and every product with a quantized matrix keeps a copy of its input (16-bit in 2023, float32 since 0.4).
+Two habits are read off its published tables and stand in `data/overheads/litgpt.json` with their ranges: the input of the
+MLP's second product is kept though the matrix is frozen, and every product with a quantized matrix keeps a copy of its
+input (16-bit in 2023, float32 since 0.4).
 
 Source: litgpt 0.4 (model.py, lora.py, finetune/lora.py).
 """
@@ -12,6 +13,7 @@ from dataclasses import replace
 
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, FORMATS
+from gauge.overheads import overhead
 from gauge.quantization import Scheme, scheme_of
 from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded
 from gauge.tape import How
@@ -52,8 +54,9 @@ class Lit(Sharded):
         roles = frozenset(role for name, role in ROLES.items() if name in asked)
         adapters = replace(how.adapters, format=FORMATS[self.plan.dtype], roles=roles) if how.adapters else None
         loss = "listed" if how.loss in ("chunked", "standard") else how.loss
-        kept = frozenset({"mlp_down"}) if how.frozen else how.keeps_inputs
-        copies = how.compute if before_copies(how.version) else FLOAT32
+        kept = frozenset({"mlp_down"}) if how.frozen and overhead("litgpt", "kept_inputs").value else how.keeps_inputs
+        wide = overhead("litgpt", "copies_2023" if before_copies(how.version) else "copies").value
+        copies = FLOAT32 if wide == FLOAT32.bytes else how.compute
         how = replace(how, fused_gelu=True, fused_qkv=True, spread_heads=True, keeps_inputs=kept, packed_copies=copies)
         return replace(how, adapters=adapters, loss=loss)
 
