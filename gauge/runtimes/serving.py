@@ -7,11 +7,11 @@ Source: vLLM model_executor/layers (release 0.19), which SGLang shares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from gauge.breakdown import Factor, Item, item, product
-from gauge.case import Case
+from gauge.breakdown import Factor, Item, Pool, item, merged, product
+from gauge.case import Breakdown, Case
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, FORMATS, Format, format_of
 from gauge.layers.attention import Attention
@@ -38,6 +38,7 @@ EXPERT_RULES: Rules = ((Dim.EXPERTS, Axis.EXPERT),)
 VOCAB_MULTIPLE = 64
 WHY_TABLE = "Cosines and sines of every position up to the model's longest; each rank keeps the whole table."
 WHY_ABSORBED = "Latent attention keeps the way up from the latent a second time, in the shape that decoding needs."
+WHY_RESERVE = "The engine takes its whole share of the device at start; the request does not need this part."
 WHY_ROUNDING = "PyTorch's allocator books large tensors in whole 2 MiB segments."
 
 
@@ -106,6 +107,66 @@ def engine_weights(model: Model, plan: Plan, table: Format | None = None) -> Ite
         yield product("weights.rounding", "whole allocator segments", factors, why=WHY_ROUNDING, source=source)
 
 
+# ------------------------------------------------------------------------------------------------ the pool
+@dataclass(frozen=True)
+class Rank:
+    """One device of one stage: its items, the cache's `pool` in bytes (None where no device is known), and the bytes
+    that the request `needs` of it. The pool is cut into pieces of `piece` bytes that hold `tokens` tokens.
+    """
+
+    items: tuple[Item, ...]
+    pool: int | None
+    needs: int
+    piece: int
+    tokens: int = 1
+
+    @property
+    def pieces(self) -> int:
+        """Whole pieces in the pool."""
+        return max(self.pool or 0, 0) // self.piece if self.piece else 0
+
+    @property
+    def leaves(self) -> int:
+        """What is left for the cache: the stage with the least is the one that limits the engine."""
+        if self.pool is not None and self.piece:
+            return self.pool // self.piece
+        return -sum(i.bytes for i in self.items)
+
+    def all(self, source: str, note: str) -> tuple[Item, ...]:
+        """The items, and the part of the pool that the request does not need."""
+        if self.pool is None or self.pool <= self.needs or not self.piece:
+            return self.items
+        rest = product(
+            "kv_cache.reserve",
+            "rest of the reserved pool",
+            (Factor("bytes", self.pool - self.needs, note),),
+            why=WHY_RESERVE,
+            source=source,
+            moments=("serve",),
+            scope="reserved",
+        )
+        return (*self.items, rest)
+
+
+def answered(
+    case: Case,
+    ranks: Iterable[Rank],
+    moments: tuple[tuple[str, str], ...],
+    source: str,
+    note: str,
+    warnings: Callable[[Rank], Iterable[str]],
+) -> Breakdown:
+    """The breakdown of the stage that leaves the least for its cache."""
+    worst = min(ranks, key=lambda r: r.leaves)
+    pool = Pool("gpu", max(case.cluster.count, 1), merged(worst.all(source, note)), moments)
+    if worst.pool is None:
+        return Breakdown(pools=(pool,), warnings=tuple(warnings(worst)))
+    capacity = {"kv_pool_bytes": max(worst.pool, 0), "kv_pool_tokens": worst.pieces * worst.tokens}
+    spare = worst.pool - worst.needs
+    return Breakdown(pools=(pool,), capacity=capacity, warnings=tuple(warnings(worst)), spare=spare)
+
+
+# ------------------------------------------------------------------------------------------------ what cannot be
 def check_degrees(case: Case) -> None:
     """Degrees that the engine's layers cannot be split by. Raises RequestError."""
     plan, model, device = case.plan, case.model, case.cluster.device

@@ -7,10 +7,10 @@ Source: sgl-project/sglang srt/model_executor/model_runner.py (2025).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
-from gauge.breakdown import Factor, Item, Pool, constant, item, merged, product
+from gauge.breakdown import Factor, Item, constant, item, product
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, FORMATS
 from gauge.memory.collect import stacked
@@ -19,7 +19,8 @@ from gauge.memory.overhead import context
 from gauge.memory.stages import Stage, stages
 from gauge.memory.state import state_items
 from gauge.overheads import overhead
-from gauge.runtimes.serving import TENSOR_RULES, check_degrees, engine_weights, formats, profile_how, serving_mesh
+from gauge.runtimes.release import release
+from gauge.runtimes.serving import TENSOR_RULES, Rank, answered, check_degrees, engine_weights, formats, profile_how, serving_mesh
 from gauge.sequence import Sequence
 from gauge.tensor import Dim, Tensor, tensor
 from gauge.units import GIB
@@ -27,17 +28,11 @@ from gauge.units import GIB
 SOURCE = "sgl-project/sglang, srt/model_executor/model_runner.py"
 MOMENTS = (("load", "after loading"), ("serve", "serving"))
 STATIC_SHARE = 0.90
+WINDOW_POOLS = frozenset({"llama4", "gpt_oss", "mimo_v2_flash"})  # architectures whose windowed layers get their own pool
+WINDOW_SHARE = (4, 5)  # tokens of that pool for those of the full layers: --swa-full-tokens-ratio 0.8
+WINDOW_PROBE = 64  # tokens over which bytes a token are taken, so that blocks of a quantized cache come out whole
+STATE_RATIO = (9, 10)  # states to cache: --mamba-full-memory-ratio 0.9
 CHUNKS = ((60 * GIB, 8192), (35 * GIB, 4096), (0, 2048))  # chunked prefill by device memory
-
-
-@dataclass(frozen=True)
-class Rank:
-    """One stage: its items without the pool, bytes of the static share that remain, bytes of one token's cache."""
-
-    items: tuple[Item, ...]
-    pool: int | None
-    token: int
-    need: int
 
 
 def chunk(case: Case) -> int:
@@ -48,43 +43,84 @@ def chunk(case: Case) -> int:
     return next(tokens for least, tokens in CHUNKS if total >= least)
 
 
-def _cache(stage: Stage, case: Case, batch: int, tokens: int) -> tuple[Item, ...]:
-    whole = Sequence(batch, tokens, policy=lambda n, window, chunk: n)
+def _policy(case: Case, windowed: int | None) -> Callable[[int, int | None, int | None], int]:
+    """Tokens that a layer keeps; `windowed` limits those of windowed layers where they have a pool of their own."""
+
+    def kept(tokens: int, window: int | None, chunk: int | None) -> int:
+        reach = window or chunk
+        return tokens if reach is None or windowed is None else min(tokens, reach + windowed)
+
+    return kept
+
+
+def _cache(stage: Stage, case: Case, batch: int, tokens: int, windowed: int | None = None) -> tuple[Item, ...]:
+    whole = Sequence(batch, tokens, policy=_policy(case, windowed))
     return state_items(stage.model, whole, formats(case.plan), TENSOR_RULES, serving_mesh(case.plan))
+
+
+def _bytes(items: Iterable[Item], component: str) -> int:
+    return sum(i.bytes for i in items if i.component == component)
+
+
+def has_window_pool(case: Case) -> bool:
+    """Whether windowed layers have a pool of their own."""
+    new = not release(case.plan.runtime_version).before((0, 5), (2025, 9))
+    return new and case.model.family in WINDOW_POOLS
+
+
+def token_bytes(stage: Stage, case: Case) -> int:
+    """Bytes of one token of the pool: a pool of windowed layers holds 0.8 of the tokens of the full ones."""
+    every = _bytes(_cache(stage, case, 1, WINDOW_PROBE), "kv_cache")
+    if not has_window_pool(case):
+        return every // WINDOW_PROBE
+    full = _bytes(_without_windows(stage, case), "kv_cache")
+    return (full + (every - full) * WINDOW_SHARE[0] // WINDOW_SHARE[1]) // WINDOW_PROBE
+
+
+def _without_windows(stage: Stage, case: Case) -> tuple[Item, ...]:
+    whole = Sequence(1, WINDOW_PROBE, policy=lambda tokens, window, chunk: 0 if window or chunk else tokens)
+    return state_items(stage.model, whole, formats(case.plan), TENSOR_RULES, serving_mesh(case.plan))
+
+
+def spare_slots(case: Case, free: int | None, slot: int, used: int) -> int:
+    """Slots of the recurrent pool beyond the used ones: since late 2025 the pool takes its share of what is free."""
+    if not slot or free is None or release(case.plan.runtime_version).before((0, 5, 5), (2025, 11)):
+        return 0
+    budget = free * STATE_RATIO[0] // (STATE_RATIO[0] + STATE_RATIO[1])
+    return max(budget // slot - used, 0)
+
+
+def _spare(count: int, slot: int) -> Iterator[Item]:
+    if count:
+        factors = (
+            Factor("slots", count, "the pool's share of the free memory"),
+            Factor("bytes a slot", slot, "states of all layers"),
+        )
+        why = "Recurrent states have a pool of their own that takes its share at start, for cached prefixes as well."
+        label = "rest of the states' pool"
+        yield product("kv_cache.reserve", label, factors, why=why, source=SOURCE, moments=("serve",), scope="reserved")
 
 
 def rank(stage: Stage, case: Case) -> Rank:
     """Everything that one device of a stage holds."""
     plan = case.plan
     weights = tuple(engine_weights(stage.model, plan, FLOAT32))
-    slots = (plan.max_num_seqs or plan.batch_size) + 1
-    state = tuple(i for i in _cache(stage, case, slots, 1) if i.component == "recurrent_state")
-    cache = tuple(i for i in _cache(stage, case, plan.batch_size, plan.tokens) if i.component == "kv_cache")
-    token = sum(i.bytes for i in _cache(stage, case, 1, 1) if i.component == "kv_cache")
     together = plan.tensor_parallel * plan.pipeline_parallel > 1
     alone = context(case.cluster.device, "sglang", "before")
     start = constant("framework.context", overhead("sglang", "before_parallel") if together else alone)
-    need = sum(i.bytes for i in cache)
-    items = [*weights, *state, *(i.at("serve") for i in cache), start, *_passing(stage, case)]
-    pool = None
+    free = None
     if case.cluster.capacity is not None:
         share = STATIC_SHARE if plan.gpu_memory_utilization is None else plan.gpu_memory_utilization
-        pool = int((case.cluster.capacity - start.bytes) * share) - sum(i.bytes for i in (*weights, *state))
-        if pool > need:
-            items.append(_reserve(pool - need))
-    return Rank(tuple(items), pool, token, need)
-
-
-def _reserve(size: int) -> Item:
-    return product(
-        "kv_cache.reserve",
-        "rest of the static share",
-        (Factor("bytes", size, "the static share less weights and the cache needed"),),
-        why="The engine takes its whole static share at start; the request does not need this part.",
-        source=SOURCE,
-        moments=("serve",),
-        scope="reserved",
-    )
+        free = int((case.cluster.capacity - start.bytes) * share) - sum(i.bytes for i in weights)
+    slot = _bytes(_cache(stage, case, 1, 1), "recurrent_state")
+    slots = (plan.max_num_seqs or plan.batch_size) + 1
+    state = [i for i in _cache(stage, case, slots, 1) if i.component == "recurrent_state"]
+    state += _spare(spare_slots(case, free, slot, slots), slot)
+    windowed = chunk(case) if has_window_pool(case) else None
+    cache = tuple(i for i in _cache(stage, case, plan.batch_size, plan.tokens, windowed) if i.component == "kv_cache")
+    items = (*weights, *state, *(i.at("serve") for i in cache), start, *_passing(stage, case))
+    pool = None if free is None else free - sum(i.bytes for i in state)
+    return Rank(items, pool, sum(i.bytes for i in cache), token_bytes(stage, case))
 
 
 def _passing(stage: Stage, case: Case) -> Iterator[Item]:
@@ -111,16 +147,16 @@ def _wide(found: Item, low: int, high: int) -> Item:
 def serving(case: Case) -> Breakdown:
     """The stage whose pool holds the fewest tokens."""
     ranks = [rank(stage, case) for stage in stages(case.model, case.plan.pipeline_parallel)]
-    worst = min(ranks, key=lambda r: r.pool // max(r.token, 1) if r.pool is not None else -sum(i.bytes for i in r.items))
-    pool = Pool("gpu", max(case.cluster.count, 1), merged(worst.items), MOMENTS)
-    if worst.pool is None:
-        return Breakdown(pools=(pool,), warnings=(WARNING,))
-    left = max(worst.pool, 0)
-    capacity = {"kv_pool_bytes": left, "kv_pool_tokens": left // worst.token if worst.token else 0}
-    return Breakdown(pools=(pool,), capacity=capacity, warnings=(WARNING,), spare=worst.pool - worst.need)
+    note = "the static share less weights, states and the cache needed"
+    return answered(case, ranks, MOMENTS, SOURCE, note, lambda worst: _remarks(case, worst))
 
 
-WARNING = "SGLang's own logs cover weights and pool; its activations, workspaces and graphs are given as ranges."
+def _remarks(case: Case, worst: Rank) -> Iterator[str]:
+    yield "SGLang's own logs cover weights and pool; its activations, workspaces and graphs are given as ranges."
+    if worst.pool is not None and worst.pool < worst.needs:
+        yield "The static share does not hold the cache that these sequences need: SGLang would queue them."
+    if has_window_pool(case):
+        yield "Windowed layers have a pool of their own, of 0.8 of the tokens (--swa-full-tokens-ratio)."
 
 
 def command(case: Case) -> str:

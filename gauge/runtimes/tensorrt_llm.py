@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gauge.breakdown import Factor, Item, Pool, constant, item, product
+from gauge.breakdown import Item, constant, item
 from gauge.case import Breakdown, Case, Runtime
+from gauge.errors import RequestError
 from gauge.formats import FLOAT32, FORMATS
 from gauge.layers.experts import Experts
 from gauge.layers.mlp import MLP
@@ -21,7 +22,7 @@ from gauge.memory.state import state_items
 from gauge.model import Model
 from gauge.overheads import overhead
 from gauge.plan import Plan
-from gauge.runtimes.serving import TENSOR_RULES, check_degrees, engine_weights, formats, serving_mesh
+from gauge.runtimes.serving import TENSOR_RULES, Rank, answered, check_degrees, engine_weights, formats, serving_mesh
 from gauge.sequence import Sequence
 from gauge.tensor import Dim, tensor
 from gauge.units import ceil_div, round_up
@@ -33,6 +34,7 @@ BLOCK_TOKENS = 64
 MOST_TOKENS = 8192
 MOST_SEQUENCES = 2048
 LONG_TOKENS = 32_768
+WHY_ALL = "An engine that gathers context logits has a row for every token that it is built for."
 
 
 def untied(model: Model) -> Model:
@@ -62,11 +64,11 @@ def _engine(stage: Stage, plan: Plan) -> Iterator[Item]:
     for one in (inner, stream):
         yield item("activations", one, why="The engine is built for so many tokens.", source=SOURCE, certainty="policy")
     if stage.model.head:
-        logits = tensor("logits", dtype, (Dim.BATCH, rows), (Dim.VOCAB, stage.model.head.outputs))
-        yield item("activations.logits", logits, why="One row for each sequence of the largest batch.", certainty="policy")
-    found = overhead("tensorrt-llm", "workspace")
-    extra = overhead("tensorrt-llm", "long_tokens").high * tokens if tokens > LONG_TOKENS else 0
-    yield constant("activations.workspace", found, size=(found.value, found.low, found.high + extra), scope="allocated")
+        positions = (Dim.TOKENS, tokens) if plan.logits == "all" else (Dim.BATCH, rows)
+        logits = tensor("logits", dtype, positions, (Dim.VOCAB, stage.model.head.outputs))
+        why = WHY_ALL if plan.logits == "all" else "One row for each sequence of the largest batch."
+        yield item("activations.logits", logits, why=why, source=SOURCE, certainty="policy")
+    yield constant("activations.workspace", overhead("tensorrt-llm", "workspace"), scope="allocated")
 
 
 def _decoder(stage: Stage, plan: Plan) -> Iterator[Item]:
@@ -78,55 +80,48 @@ def _decoder(stage: Stage, plan: Plan) -> Iterator[Item]:
         yield constant("workspace.decoder", found, label=label, size=size, scope="device")
 
 
-def _rank(stage: Stage, case: Case) -> tuple[tuple[Item, ...], int, int | None, int]:
-    """Items, bytes of one token's cache, the pool, the request's need."""
-    plan = case.plan
+def rank(stage: Stage, case: Case) -> Rank:
+    """Everything that one device of a stage holds."""
+    plan, rules, mesh = case.plan, TENSOR_RULES, serving_mesh(case.plan)
     fixed = [
         *engine_weights(untied(stage.model) if stage.last else stage.model, plan, FLOAT32),
         *_engine(stage, plan),
         *_decoder(stage, plan),
         constant("framework.context", overhead("tensorrt-llm", "context")),
     ]
-    rules, mesh = TENSOR_RULES, serving_mesh(plan)
     whole = Sequence(plan.batch_size, round_up(plan.tokens, BLOCK_TOKENS))
     cache = state_items(stage.model, whole, formats(plan), rules, mesh)
-    one = Sequence(1, 1, policy=lambda n, window, chunk: n)
-    token = sum(i.bytes for i in state_items(stage.model, one, formats(plan), rules, mesh) if i.component == "kv_cache")
-    need = sum(i.bytes for i in cache)
-    items = [*fixed, *(i.at("serve") for i in cache)]
+    block = Sequence(1, BLOCK_TOKENS, policy=lambda n, window, chunk: n)
+    piece = sum(i.bytes for i in state_items(stage.model, block, formats(plan), rules, mesh) if i.component == "kv_cache")
     pool = None
     if case.cluster.capacity is not None:
         share = FREE_SHARE if plan.gpu_memory_utilization is None else plan.gpu_memory_utilization
         pool = int(max(case.cluster.capacity - sum(i.bytes for i in fixed), 0) * share)
-        if pool > need:
-            factors = (Factor("bytes", pool - need, "a share of what weights, context and buffers leave free"),)
-            why = "The cache manager takes a share of the free memory; the request does not need this part."
-            items.append(
-                product(
-                    "kv_cache.reserve",
-                    "rest of the cache's pool",
-                    factors,
-                    why=why,
-                    source=SOURCE,
-                    moments=("serve",),
-                    scope="reserved",
-                )
-            )
-    return tuple(items), token, pool, need
+    needs = sum(i.bytes for i in cache)
+    return Rank((*fixed, *(i.at("serve") for i in cache)), pool, needs, piece, BLOCK_TOKENS)
 
 
 def serving(case: Case) -> Breakdown:
     """The stage that leaves the least for its cache."""
-    ranks = [_rank(stage, case) for stage in stages(case.model, case.plan.pipeline_parallel)]
-    items, token, left, need = min(ranks, key=lambda r: r[2] // max(r[1], 1) if r[2] is not None else -sum(i.bytes for i in r[0]))
-    pool = Pool("gpu", max(case.cluster.count, 1), items, MOMENTS)
-    if left is None:
-        return Breakdown(pools=(pool,), warnings=(WARNING,))
-    capacity = {"kv_pool_bytes": left, "kv_pool_tokens": left // token // BLOCK_TOKENS * BLOCK_TOKENS if token else 0}
-    return Breakdown(pools=(pool,), capacity=capacity, warnings=(WARNING,), spare=left - need)
+    ranks = [rank(stage, case) for stage in stages(case.model, case.plan.pipeline_parallel)]
+    note = "a share of what weights, context and buffers leave free"
+    return answered(case, ranks, MOMENTS, SOURCE, note, lambda worst: _remarks(case, worst))
 
 
-WARNING = "TensorRT-LLM's buffers are known from few engine logs: they are given as ranges."
+def _remarks(case: Case, worst: Rank) -> Iterator[str]:
+    yield "TensorRT-LLM's buffers are known from few engine logs: they are given as ranges."
+    if case.plan.logits is None and (case.plan.max_num_batched_tokens or MOST_TOKENS) > LONG_TOKENS:
+        yield "Engines built with --gather_context_logits hold a row of the vocabulary for each of these tokens: logits=all."
+    if worst.pool is not None and worst.pool < worst.needs:
+        yield "The free memory's share does not hold the cache that these sequences need: they would wait."
+
+
+def check(case: Case) -> None:
+    """Whether TensorRT-LLM can run the case. Raises RequestError."""
+    check_degrees(case)
+    device = case.cluster.device
+    if device is not None and device.vendor != "NVIDIA":
+        raise RequestError("runtime", f"TensorRT-LLM does not run on {device.title}", "use vllm, llama.cpp or transformers")
 
 
 def command(case: Case) -> str:
@@ -164,10 +159,11 @@ RUNTIMES = (
                 "data_parallel",
                 "expert_parallel",
                 "prompt_length",
+                "logits",
             }
         ),
         command=command,
-        check=check_degrees,
+        check=check,
         source=SOURCE,
     ),
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from gauge.breakdown import Factor, Item, Pool, constant, item, product
+from gauge.breakdown import Factor, Item, constant, item, product
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FORMATS, Format
 from gauge.layers.attention import Attention
@@ -24,11 +24,14 @@ from gauge.memory.overhead import context, fuses_all_reduce, hopper, matrix_work
 from gauge.memory.paged_cache import Paging, kinds, paging
 from gauge.memory.stages import Stage, stages
 from gauge.memory.state import WHY_CACHE, state_items
+from gauge.model import Model
 from gauge.overheads import overhead
 from gauge.plan import Plan
 from gauge.runtimes.release import Release, release
 from gauge.runtimes.serving import (
     TENSOR_RULES,
+    Rank,
+    answered,
     check_degrees,
     engine_weights,
     formats,
@@ -283,63 +286,26 @@ def graphs(stage: Stage, settings: Settings) -> tuple[Item, ...]:
 
 
 # ------------------------------------------------------------------------------------------------ cache
-@dataclass(frozen=True)
-class Cache:
-    """The pool that the share leaves on one stage, and what the request needs of it."""
+def needed(stage: Stage, settings: Settings, groups: Paging) -> Iterator[Item]:
+    """The blocks that the request's sequences need: where all layers look alike as tensors, else as blocks of groups."""
+    plan = settings.plan
+    if len(groups.kinds) == 1 and groups.kinds[0].reach == "full" and groups.layers > 1:
+        sequence = Sequence(plan.batch_size, round_up(plan.tokens, groups.tokens), policy=_whole)
+        cache = state_items(stage.model, sequence, formats(plan), TENSOR_RULES, serving_mesh(plan))
+        yield from (i.at("serve") for i in cache)
+        return
+    factors = (
+        Factor("blocks", blocks_of(settings, groups), f"{groups.tokens} tokens each, in {len(groups.kinds)} groups of layers"),
+        Factor("layers a group", groups.layers, f"{groups.padding} of them padding" if groups.padding else ""),
+        Factor("bytes a page", groups.page, f"one layer's {groups.tokens} tokens"),
+    )
+    yield product("kv_cache", "cache blocks", factors, why=WHY_CACHE, source=SOURCE, moments=("serve",))
 
-    groups: Paging | None
-    pool: int | None
-    settings: Settings
 
-    @property
-    def blocks(self) -> int:
-        """Blocks that the request's sequences need."""
-        plan = self.settings.plan
-        if self.groups is None:
-            return 0
-        return self.groups.blocks(plan.tokens, self.settings.tokens) * plan.batch_size
-
-    @property
-    def need(self) -> int:
-        """Bytes of those blocks."""
-        return self.blocks * self.groups.block if self.groups else 0
-
-    def capacity(self) -> dict[str, int]:
-        """The pool in bytes and tokens, and the sequences of the asked length that it holds."""
-        if self.pool is None or self.groups is None:
-            return {} if self.pool is None else {"kv_pool_bytes": max(self.pool, 0), "kv_pool_tokens": 0}
-        return {"kv_pool_bytes": max(self.pool, 0), "kv_pool_tokens": self.groups.capacity(self.pool)}
-
-    def items(self, stage: Stage) -> Iterator[Item]:
-        """The blocks that the request needs, then the rest of the pool, which only the share asks for."""
-        if self.groups is None:
-            return
-        yield from self._needed(stage, self.groups)
-        if self.pool is not None and self.pool > self.need:
-            yield product(
-                "kv_cache.reserve",
-                "rest of the reserved pool",
-                (Factor("bytes", self.pool - self.need, "the reserved share less everything else"),),
-                why="The engine takes its whole share of the device at start; the request does not need this part.",
-                source=SOURCE,
-                moments=("serve",),
-                scope="reserved",
-            )
-
-    def _needed(self, stage: Stage, groups: Paging) -> Iterator[Item]:
-        settings, plan = self.settings, self.settings.plan
-        plain = len(groups.kinds) == 1 and groups.kinds[0].reach == "full" and groups.layers > 1
-        if plain:
-            sequence = Sequence(plan.batch_size, round_up(plan.tokens, groups.tokens), policy=_whole)
-            cache = state_items(stage.model, sequence, formats(plan), TENSOR_RULES, serving_mesh(settings.plan))
-            yield from (i.at("serve") for i in cache)
-            return
-        factors = (
-            Factor("blocks", self.blocks, f"{groups.tokens} tokens each, in {len(groups.kinds)} groups of layers"),
-            Factor("layers a group", groups.layers, f"{groups.padding} of them padding" if groups.padding else ""),
-            Factor("bytes a page", groups.page, f"one layer's {groups.tokens} tokens"),
-        )
-        yield product("kv_cache", "cache blocks", factors, why=WHY_CACHE, source=SOURCE, moments=("serve",))
+def blocks_of(settings: Settings, groups: Paging) -> int:
+    """Blocks that the request's sequences need."""
+    plan = settings.plan
+    return groups.blocks(plan.tokens, settings.tokens) * plan.batch_size
 
 
 def _whole(tokens: int, window: int | None, chunk: int | None) -> int:
@@ -347,65 +313,46 @@ def _whole(tokens: int, window: int | None, chunk: int | None) -> int:
     return tokens
 
 
-def cache(stage: Stage, settings: Settings, taken: int) -> Cache:
-    """The cache of one stage when `taken` bytes of the share are gone."""
-    found = paging(kinds(stage.model, formats(settings.plan), TENSOR_RULES, serving_mesh(settings.plan)))
-    share = settings.share
-    return Cache(found, None if share is None else share - taken, settings)
+def groups_of(model: Model, plan: Plan) -> Paging | None:
+    """The groups of layers that share the cache's blocks."""
+    return paging(kinds(model, formats(plan), TENSOR_RULES, serving_mesh(plan)))
 
 
 # ------------------------------------------------------------------------------------------------ breakdown
-@dataclass(frozen=True)
-class Rank:
-    """One stage's items and cache."""
-
-    stage: Stage
-    items: tuple[Item, ...]
-    cache: Cache
-
-    @property
-    def leaves(self) -> int:
-        """Tokens that its pool holds, or minus its bytes where no device is known: the least is the worst stage."""
-        found = self.cache
-        if found.pool is not None and found.groups is not None:
-            return found.pool // found.groups.block
-        return -sum(i.bytes for i in self.items)
-
-
 def rank(stage: Stage, settings: Settings) -> Rank:
     """Everything that one device of a stage holds."""
-    fixed = [
-        *engine_weights(stage.model, settings.plan),
-        *profile(stage, settings),
-        *outside(settings, settings.case.model.vocab),
-    ]
-    captured = graphs(stage, settings)
+    vocabulary = settings.case.model.vocab
+    fixed = [*engine_weights(stage.model, settings.plan), *profile(stage, settings), *outside(settings, vocabulary)]
+    captured, share = graphs(stage, settings), settings.share
     taken = sum(i.bytes for i in fixed)
     if settings.subtracts_graphs:
         taken += sum(i.bytes for i in captured)
-    held = cache(stage, settings, taken)
-    items = (*fixed, *held.items(stage), *captured, *before(settings))
-    return Rank(stage, items, held)
+    pool = None if share is None else share - taken
+    groups = groups_of(stage.model, settings.plan)
+    if groups is None:
+        return Rank((*fixed, *captured, *before(settings)), pool, 0, 0)
+    items = (*fixed, *needed(stage, settings, groups), *captured, *before(settings))
+    needs = blocks_of(settings, groups) * groups.block
+    return Rank(items, pool, needs, groups.block * len(groups.kinds), groups.tokens)
 
 
 def serving(case: Case) -> Breakdown:
     """The worst stage: the one whose pool holds the fewest blocks."""
     settings = Settings(case)
     ranks = [rank(stage, settings) for stage in stages(case.model, case.plan.pipeline_parallel)]
-    worst = min(ranks, key=lambda r: r.leaves)
-    pool = Pool("gpu", max(case.cluster.count, 1), worst.items, MOMENTS)
-    held = worst.cache
-    spare = None if held.pool is None else held.pool - held.need
-    return Breakdown(pools=(pool,), capacity=held.capacity(), warnings=tuple(_remarks(settings, held)), spare=spare)
+    note = "the reserved share less everything else"
+    return answered(case, ranks, MOMENTS, SOURCE, note, lambda worst: _remarks(settings, worst))
 
 
-def _remarks(settings: Settings, held: Cache) -> Iterator[str]:
-    plan = settings.plan
+def _remarks(settings: Settings, worst: Rank) -> Iterator[str]:
+    plan, model = settings.plan, settings.case.model
     if settings.share is None and plan.gpu_memory_utilization is not None:
         yield "gpu_memory_utilization is a share of a device: give device or device_memory to learn the pool."
-    if held.pool is not None and held.pool < held.need:
+    if worst.pool is not None and worst.pool < worst.needs:
         yield "The reserved share does not hold the cache that these sequences need: vLLM would queue or refuse them."
-    groups = held.groups
+    if plan.tokens > model.max_length > 0:
+        yield f"vLLM refuses a length beyond the model's {model.max_length:,} tokens unless it is told to go on."
+    groups = groups_of(model, plan)
     if groups is not None and groups.padding:
         yield f"vLLM groups layers by kind and pads them: {groups.padding} empty layers share the cache's pool."
     if groups is not None and any(k.reach == "recurrent" for k in groups.kinds):

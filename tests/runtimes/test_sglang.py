@@ -51,6 +51,22 @@ def test_a_recurrent_model_has_one_slot_more_than_it_runs_requests() -> None:
     assert three == 2 * one
 
 
+def test_states_and_cache_share_what_is_free_nine_to_ten() -> None:
+    """--mamba-full-memory-ratio 0.9, since late 2025; before, only running requests had slots."""
+    model = "nvidia/NVIDIA-Nemotron-Nano-9B-v2"
+    new, old = (asked(model=model, device="h100-80gb", runtime_version=v) for v in ("2025-12", "2025-07"))
+    states = total(new, "recurrent_state") + sum(i["bytes"] for i in new["pools"][0]["items"] if "states" in i["label"])
+    assert states / new["capacity"]["kv_pool_bytes"] == pytest.approx(0.9, rel=0.01)
+    assert old["capacity"]["kv_pool_bytes"] > 1.8 * new["capacity"]["kv_pool_bytes"]
+
+
+def test_windowed_layers_have_a_pool_of_fewer_tokens() -> None:
+    """gpt-oss: half of its layers are windowed, and their pool holds 0.8 of the tokens."""
+    new, old = (asked(model="openai/gpt-oss-20b", device="h100-80gb", runtime_version=v) for v in ("2025-12", "2025-07"))
+    pools = [found["capacity"]["kv_pool_tokens"] / found["capacity"]["kv_pool_bytes"] for found in (new, old)]
+    assert pools[0] / pools[1] == pytest.approx(1 / 0.9, rel=1e-3)
+
+
 def test_what_its_logs_do_not_tell_is_a_range() -> None:
     found = asked()
     assert all(i["low"] < i["high"] for i in items(found, "activations", "workspace", "cuda_graphs"))

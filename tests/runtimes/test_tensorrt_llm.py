@@ -66,3 +66,15 @@ def test_command() -> None:
     assert words.startswith(f"trtllm-serve {LLAMA}")
     assert "--tp_size 2" in words
     assert "--max_batch_size 8" in words
+
+
+def test_context_logits_explain_an_engine_of_37_gib() -> None:
+    """github.com/NVIDIA/TensorRT-LLM/issues/3636: Llama 3.1 8B, 128,000 tokens, --gather_context_logits: 37,813 MiB."""
+    found = asked(max_num_batched_tokens=128_000, sequence_length=131_072, max_num_seqs=64, logits="all")
+    held = sum(i["bytes"] for i in found["pools"][0]["items"] if i["component"].partition(".")[0] == "activations")
+    assert held / 2**20 == pytest.approx(37_813, rel=0.08)
+
+
+def test_other_vendors_are_refused() -> None:
+    errors = answer_to({"model": "meta-llama/Llama-3.1-8B", "runtime": "tensorrt-llm", "device": "mi300x"}, deep=False)["errors"]
+    assert errors[0]["field"] == "runtime"
