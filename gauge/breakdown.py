@@ -230,7 +230,8 @@ class Event:
 class Pool:
     """One kind of device, by its fullest member.
 
-    `moments` are (id, label) in the order of time. An item without moments lives at all of them.
+    `moments` are (id, label) in the order of time. An item without moments lives at all of them. `place` tells pools of
+    one name apart: which pipeline stages it stands for.
     """
 
     name: str
@@ -238,6 +239,7 @@ class Pool:
     items: tuple[Item, ...]
     moments: tuple[tuple[str, str], ...]
     timeline: tuple[Event, ...] = field(default=())
+    place: str = ""
 
     def alive(self, moment: str) -> tuple[Item, ...]:
         """The items that live at a moment."""

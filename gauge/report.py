@@ -76,6 +76,8 @@ def _pool(pool: Pool) -> dict[str, Any]:
         "low": pool.low,
         "high": pool.high,
     }
+    if pool.place:
+        out["place"] = pool.place
     if pool.timeline:
         out["timeline"] = [{"event": e.event, "layer": e.layer, "bytes": e.bytes} for e in pool.timeline]
     return out
@@ -127,7 +129,7 @@ def table(found: dict[str, Any]) -> str:
     lines = [heading(found)]
     for pool in found["pools"]:
         label = next(m["label"] for m in pool["moments"] if m["id"] == pool["peak"])
-        lines.append(f"\n{pool['name']} (each of {pool['count']}), at its peak: {label}")
+        lines.append(f"\n{pool_name(pool)} (each of {pool['count']}), at its peak: {label}")
         lines += [f"  {name.replace('_', ' '):<20}{format_bytes(size, rounding='up'):>14}" for name, size in by_component(pool)]
         lines.append(
             f"  {'total':<20}{format_bytes(pool['device'], rounding='up'):>14}"
@@ -137,6 +139,11 @@ def table(found: dict[str, Any]) -> str:
         lines.append(f"\n{verdict_line(found['fit'])}")
     lines += [f"Note: {w}" for w in found["warnings"]]
     return "\n".join(lines)
+
+
+def pool_name(pool: dict[str, Any]) -> str:
+    """How a pool is called: `gpu`, and which pipeline stages where there are several pools of that name."""
+    return f"{pool['name']}, {pool['place']}" if pool.get("place") else str(pool["name"])
 
 
 def verdict_line(fit: dict[str, Any]) -> str:
@@ -154,7 +161,7 @@ def markdown(found: dict[str, Any]) -> str:
         return "\n".join(f"* **{e['field']}**: {e['message']}; {e['remedy']}" for e in found["errors"])
     lines = [f"**{heading(found)}** (gauge {found['gauge']})"]
     for pool in found["pools"]:
-        lines += ["", f"| {pool['name']} | memory |", "| --- | ---: |"]
+        lines += ["", f"| {pool_name(pool)} | memory |", "| --- | ---: |"]
         lines += [f"| {name.replace('_', ' ')} | {format_bytes(size, rounding='up')} |" for name, size in by_component(pool)]
         lines.append(f"| **total** | **{format_bytes(pool['device'], rounding='up')}** |")
         label = next(m["label"] for m in pool["moments"] if m["id"] == pool["peak"])
@@ -178,7 +185,7 @@ def csv_text(found: dict[str, Any]) -> str:
         for i in pool["items"]:
             writer.writerow(
                 [
-                    pool["name"],
+                    pool_name(pool),
                     i["component"],
                     i["label"],
                     i["bytes"],

@@ -6,7 +6,7 @@ grow with the number of devices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -36,7 +36,6 @@ from gauge.runtimes.transformers_training import (
 )
 from gauge.tape import How, Storage, Trace
 from gauge.tensor import Dim, Tensor
-from gauge.units import GIB
 
 WHY_GATHERED = "Shards of a layer are put together while it works; the next layer's are fetched meanwhile."
 WHY_ROOT = "What belongs to no layer is one unit of its own; it stays together from forward until backward ends."
@@ -327,17 +326,22 @@ def _times(one: Tensor, parts: int, of: int) -> Tensor | None:
 
 
 def by_stage(case: Case, kind: type[Sharded]) -> Breakdown:
-    """The fullest pipeline stage, and sentences on the first and the last one."""
-    found: dict[int, tuple[Stage, tuple[Pool, ...], Sharded]] = {}
+    """The fullest pipeline stage first, then a pool for each other kind of stage."""
     cut = list(stages(case.model, case.plan.pipeline_parallel))
-    for stage in _kinds(cut):
-        model = case.model if stage.count == 1 else stage.model
-        one = kind(replace(case, model=model), stage)
-        found[stage.index] = (stage, tuple(one.pools()), one)
-    worst = max(found.values(), key=lambda f: f[1][0].allocated)
-    trainable = sum(_whole(t) * n for t, n in kind(case).weights) if len(cut) == 1 else case.model.parameters
-    notes = tuple(_told(found, worst[0], cut)) if len(cut) > 1 else ()
-    return Breakdown(pools=worst[1], trainable=trainable, warnings=notes)
+    if len(cut) == 1:
+        only = kind(case, cut[0])
+        trainable = sum(_whole(t) * n for t, n in kind(case).weights)
+        return Breakdown(pools=tuple(only.pools()), trainable=trainable)
+    each = case.cluster.count // len(cut)
+    found = []
+    for alike in _kinds(cut):
+        device, *waiting = kind(replace(case, model=alike[0].model), alike[0]).pools()
+        found.append((replace(device, count=len(alike) * each, place=_place(alike)), tuple(waiting), alike[0]))
+    found.sort(key=lambda f: -f[0].allocated)
+    fullest, host, worst = found[0]
+    others = (replace(pool, timeline=()) for pool, _, _ in found[1:])
+    told = f"The fullest pipeline stage is {worst.index + 1} of {len(cut)}; its devices are shown first."
+    return Breakdown(pools=(fullest, *others, *host), trainable=case.model.parameters, warnings=(told,))
 
 
 def _whole(weight: Tensor) -> int:
@@ -347,21 +351,23 @@ def _whole(weight: Tensor) -> int:
     return count
 
 
-def _kinds(cut: list[Stage]) -> Iterable[Stage]:
-    """The earliest stage of each kind: later ones of the same layers hold fewer micro-batches."""
-    seen: dict[tuple[object, ...], Stage] = {}
+def _kinds(cut: list[Stage]) -> list[list[Stage]]:
+    """Stages of the same layers together, the earliest first: later ones hold fewer micro-batches."""
+    seen: dict[tuple[object, ...], list[Stage]] = {}
     for stage in cut:
         blocks = tuple((id(block), n) for part in stage.model.parts for block, n in part.runs())
-        seen.setdefault((stage.first, stage.last, blocks), stage)
-    return seen.values()
+        seen.setdefault((stage.first, stage.last, blocks), []).append(stage)
+    return list(seen.values())
 
 
-def _told(found: dict[int, tuple[Stage, tuple[Pool, ...], Sharded]], worst: Stage, cut: list[Stage]) -> Iterator[str]:
-    yield f"The fullest pipeline stage is {worst.index + 1} of {len(cut)}; its devices are shown."
-    for index, word in ((0, "first"), (len(cut) - 1, "last")):
-        if index in found and index != worst.index:
-            pool = found[index][1][0]
-            yield f"A device of the {word} stage allocates {pool.allocated / GIB:.2f} GiB."
+def _place(alike: list[Stage]) -> str:
+    """`pipeline stage 1 of 8`, `pipeline stages 2 to 7 of 8`."""
+    numbers, count = [s.index + 1 for s in alike], alike[0].count
+    if len(numbers) == 1:
+        return f"pipeline stage {numbers[0]} of {count}"
+    together = numbers[-1] - numbers[0] + 1 == len(numbers)
+    which = f"{numbers[0]} to {numbers[-1]}" if together else ", ".join(str(n) for n in numbers)
+    return f"pipeline stages {which} of {count}"
 
 
 def check_sharded(case: Case) -> None:

@@ -37,10 +37,10 @@ def _table(reading: Reading, pool: Json, moment: str, rows: list[Row], opened: S
         "table",
         tag("caption", _caption(pool, moment), id="breakdown-caption" if judged else None),
         tag("thead", _heads()),
-        [_group(reading, str(pool["name"]), g, found, total, opened) for g, found in groups if found],
+        [_group(reading, _key(reading, pool), g, found, total, opened) for g, found in groups if found],
         tag("tfoot", _totals(reading, pool, total, steps)),
         class_="breakdown",
-        data_pool=str(pool["name"]),
+        data_pool=_key(reading, pool),
         data_steps=steps,
         data_unit=reading.scale.name,
     )
@@ -56,9 +56,16 @@ def _heads() -> Markup:
     )
 
 
+def _key(reading: Reading, pool: Json) -> str:
+    """What tells the pools apart: the name, the place where several have the name of the judged one."""
+    return str(pool["name"] if pool is reading.pool else pool.get("place") or pool["name"])
+
+
 def _caption(pool: Json, moment: str) -> str:
     single = int(pool.get("count") or 1) == 1
     place = "Host memory" if pool["name"] == "host" else "One device" if single else "The fullest device"
+    if pool.get("place"):
+        place = f"{place} of {pool['place']}"
     label = next((str(m["label"]) for m in pool["moments"] if m["id"] == moment), moment)
     return f"{place}, {'at the peak: ' if moment == pool['peak'] else ''}{label}"
 
@@ -150,7 +157,7 @@ def _totals(reading: Reading, pool: Json, total: int, steps: int) -> Markup:
             _memory(reading, total, steps),
             empty,
             class_="total",
-            data_key=f"{pool['name']}/total",
+            data_key=f"{_key(reading, pool)}/total",
             data_bytes=total,
         )
     ]

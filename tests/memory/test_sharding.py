@@ -96,6 +96,39 @@ def test_the_fullest_stage_is_named() -> None:
     assert any("fullest pipeline stage" in text for text in answer["warnings"])
 
 
+@pytest.mark.parametrize(("stages_", "tied"), [(2, False), (4, False), (8, False), (4, True)])
+def test_the_pools_of_all_stages_add_up_to_the_model(stages_: int, tied: bool) -> None:
+    """A pool for each kind of stage with its devices; tied, the last stage has a copy of the token table."""
+    plan = {"runtime": "megatron", "pipeline_parallel": stages_, "tensor_parallel": 2, "data_parallel": 3}
+    answer = estimate(**request(**plan, config=CONFIG | {"tie_word_embeddings": tied})).answer()
+    pools = [p for p in answer["pools"] if p["name"] == "gpu"]
+    assert sum(p["count"] for p in pools) == 2 * 3 * stages_
+    for component, size in (("weights", 2), ("optimizer_states", 8), ("master_weights", 4)):
+        held = sum(
+            p["count"] * sum(i["bytes"] for i in p["items"] if i["component"].startswith(component) and alive(i, p["peak"]))
+            for p in pools
+        )
+        norms = CONFIG["hidden_size"] * (2 * CONFIG["num_hidden_layers"] + 1)
+        whole = answer["model"]["parameters"] + tied * CONFIG["hidden_size"] * CONFIG["vocab_size"]
+        assert held == 3 * size * (whole + norms), "norms are on both tensor ranks"
+
+
+def alive(item: dict[str, Any], moment: str) -> bool:
+    return not item["moments"] or moment in item["moments"]
+
+
+def test_first_last_and_fullest_stage_are_pools() -> None:
+    answer = estimate(**request(runtime="megatron", pipeline_parallel=4, sequence_length=1024)).answer()
+    places = {p["place"]: p["allocated"] for p in answer["pools"]}
+    assert set(places) == {"pipeline stage 1 of 4", "pipeline stages 2 to 3 of 4", "pipeline stage 4 of 4"}
+    assert answer["pools"][0]["allocated"] == max(places.values())
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_one_stage_has_no_place(trainer: str) -> None:
+    assert all("place" not in p for p in estimate(**request(runtime=trainer)).answer()["pools"])
+
+
 @pytest.mark.parametrize(
     ("field", "changes"),
     [
