@@ -393,6 +393,22 @@ class Plan:
         1, "count", "Context parallel", "Each sequence split over so many devices.", "parallel"
     )
     expert_parallel: int = knob(1, "count", "Expert parallel", "Experts spread over so many devices.", "parallel")
+    expert_tensor_parallel: int | None = knob(
+        None,
+        "count",
+        "Expert tensor parallel",
+        "Each expert's matrices split over so many devices; as the other matrices where left out.",
+        "parallel",
+        tasks=TRAINING,
+    )
+    shard_degree: int | None = knob(
+        None,
+        "count",
+        "Shard within",
+        "Ranks that sharded model states are split over, with replicas beyond (hybrid sharding); all where left out.",
+        "parallel",
+        tasks=TRAINING,
+    )
     sequence_parallel: bool = knob(
         False, "flag", "Sequence parallel", "Norms and residuals split with tensor parallelism.", "parallel"
     )

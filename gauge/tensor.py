@@ -108,6 +108,7 @@ class Axis(StrEnum):
     TENSOR = "tensor-parallel"
     CONTEXT = "context-parallel"
     EXPERT = "expert-parallel"
+    EXPERT_TENSOR = "expert-tensor"
     DATA = "data-parallel"
     PIPELINE = "pipeline-parallel"
 

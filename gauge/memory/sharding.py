@@ -2,7 +2,8 @@
 
 ZeRO's stages (arXiv 1910.02054, section 5): 1 splits the optimizer's states and masters, 2 the gradients too, 3 the
 weights too. FSDP's full sharding is stage 3, its grad-op sharding stage 2. Ranks of context parallelism hold the same
-weights and count as data-parallel ones. Experts spread over e ranks have that much fewer replicas.
+weights and count as data-parallel ones. Experts spread over e ranks, each of them split over t, have replicas on every
+(e t)-th device of a stage. Hybrid sharding splits within groups of `shard_degree` ranks, and the groups are replicas.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ SPLIT: Rules = (
     (Dim.FFN, Axis.TENSOR),
     (Dim.INNER, Axis.TENSOR),
 )
-EXPERTS: Rules = ((Dim.EXPERTS, Axis.EXPERT),)
+EXPERTS: Rules = ((Dim.EXPERTS, Axis.EXPERT), (Dim.FFN, Axis.EXPERT_TENSOR))
 
 
 def rules_of(plan: Plan) -> Rules:
@@ -36,8 +37,8 @@ def rules_of(plan: Plan) -> Rules:
 
 
 def weight_rules(weight: Tensor) -> Rules:
-    """Splits of a weight: routed experts whole over expert ranks, and each of them over tensor ranks."""
-    return (*EXPERTS, *SPLIT) if routed(weight) else SPLIT
+    """Splits of a weight: routed experts whole over expert ranks, and each of them over its own tensor ranks."""
+    return EXPERTS if routed(weight) else SPLIT
 
 
 def routed(weight: Tensor) -> bool:
@@ -51,7 +52,17 @@ def mesh_of(plan: Plan) -> Mesh:
         Axis.TENSOR: plan.tensor_parallel,
         Axis.CONTEXT: plan.context_parallel,
         Axis.EXPERT: plan.expert_parallel,
+        Axis.EXPERT_TENSOR: expert_tensor(plan),
     }
+
+
+def expert_tensor(plan: Plan) -> int:
+    """Devices that each expert is split over: as asked, else as all matrices are, as far as the devices suffice."""
+    if plan.expert_tensor_parallel is not None:
+        return plan.expert_tensor_parallel
+    ranks = plan.data_parallel * plan.context_parallel * plan.tensor_parallel
+    fitting = (d for d in range(plan.tensor_parallel, 0, -1) if plan.tensor_parallel % d == 0)
+    return next((d for d in fitting if ranks % (plan.expert_parallel * d) == 0), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +71,19 @@ class Shards:
 
     stage: int
     ranks: int
-    experts: int = 1
+    replicas_of_experts: int | None = None
 
     @staticmethod
     def of(plan: Plan) -> Shards:
         """The shards of a plan."""
-        return Shards(plan.zero_stage, plan.data_parallel * plan.context_parallel, plan.expert_parallel)
+        ranks = plan.data_parallel * plan.context_parallel
+        experts = max(1, ranks * plan.tensor_parallel // (plan.expert_parallel * expert_tensor(plan)))
+        within = plan.shard_degree or ranks
+        return Shards(plan.zero_stage, min(ranks, within), min(experts, within))
 
     def degree(self, weight: Tensor) -> int:
-        """Replicas of a weight: what its states may be split over."""
-        return max(1, self.ranks // self.experts) if routed(weight) else self.ranks
+        """What the states of a weight are split over."""
+        return self.replicas_of_experts or self.ranks if routed(weight) else self.ranks
 
     def _cut(self, weight: Tensor, from_stage: int) -> Tensor:
         return flat_shard(weight, self.degree(weight)) if self.stage >= from_stage else weight

@@ -26,6 +26,7 @@ from gauge.memory.stages import Stage, stages
 from gauge.memory.step import COURSE, Gradients, Step
 from gauge.memory.weights import buffer_items, weight_items
 from gauge.overheads import overhead
+from gauge.plan import Plan
 from gauge.quantization import scheme_of
 from gauge.runtimes.transformers_training import (
     STATEFUL,
@@ -68,6 +69,7 @@ USES = frozenset(
         "timeline",
         "data_parallel",
         "zero_stage",
+        "shard_degree",
     }
 )
 PARALLEL = frozenset(
@@ -76,6 +78,7 @@ PARALLEL = frozenset(
         "sequence_parallel",
         "context_parallel",
         "expert_parallel",
+        "expert_tensor_parallel",
         "pipeline_parallel",
         "virtual_pipeline",
         "microbatches",
@@ -384,18 +387,32 @@ def check_sharded(case: Case) -> None:
             raise RequestError("tensor_parallel", message, "use a divisor or a multiple of the KV heads")
     if mlp is not None:
         check_divides("tensor_parallel", degree, "numbers inside the MLP", mlp.inner)
-    if plan.expert_parallel > 1:
-        if experts is None:
-            raise RequestError("expert_parallel", "this model has no experts", "leave it at 1")
-        check_divides("expert_parallel", plan.expert_parallel, "experts", experts.experts)
-        ranks = plan.data_parallel * plan.context_parallel * plan.tensor_parallel
-        if ranks % plan.expert_parallel:
-            message = f"expert-parallel ranks are taken from the {ranks} others, which {plan.expert_parallel} does not divide"
-            raise RequestError("expert_parallel", message, f"use a divisor of {ranks}, or raise data_parallel")
+    if plan.expert_parallel > 1 or plan.expert_tensor_parallel:
+        _check_experts(plan, experts)
+    ranks = plan.data_parallel * plan.context_parallel
+    if plan.shard_degree is not None and ranks % plan.shard_degree:
+        message = f"{plan.shard_degree} does not divide {ranks} data-parallel ranks"
+        raise RequestError("shard_degree", message, f"use a divisor of {ranks}, or leave it out")
     check_divides("context_parallel", plan.context_parallel, "tokens", plan.tokens)
     if plan.sequence_parallel and degree > 1:
         check_divides("tensor_parallel", degree, "tokens of a context rank", plan.tokens // plan.context_parallel)
     _check_pipeline(case)
+
+
+def _check_experts(plan: Plan, experts: Experts | None) -> None:
+    field = "expert_parallel" if plan.expert_parallel > 1 else "expert_tensor_parallel"
+    if experts is None:
+        raise RequestError(field, "this model has no experts", "leave it at 1")
+    check_divides("expert_parallel", plan.expert_parallel, "experts", experts.experts)
+    ranks = plan.data_parallel * plan.context_parallel * plan.tensor_parallel
+    if ranks % plan.expert_parallel:
+        message = f"expert-parallel ranks are taken from the {ranks} others, which {plan.expert_parallel} does not divide"
+        raise RequestError("expert_parallel", message, f"use a divisor of {ranks}, or raise data_parallel")
+    degree = plan.expert_tensor_parallel or 1
+    check_divides("expert_tensor_parallel", degree, "numbers inside an expert", experts.inner)
+    if ranks // plan.expert_parallel % degree:
+        message = f"{degree} does not divide the {ranks // plan.expert_parallel} devices that share an expert-parallel rank"
+        raise RequestError("expert_tensor_parallel", message, f"use a divisor of {ranks // plan.expert_parallel}")
 
 
 def _check_pipeline(case: Case) -> None:

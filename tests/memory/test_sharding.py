@@ -9,9 +9,10 @@ import pytest
 from gauge.api import estimate
 from gauge.errors import RequestError
 from gauge.memory.pipeline import Schedule
-from gauge.memory.sharding import Shards, mesh_of, weight_rules
+from gauge.memory.sharding import Shards, mesh_of, routed, weight_rules
 from gauge.memory.stages import stages
 from gauge.request import RequestErrors, parse
+from gauge.runtimes.megatron import Megatron
 from gauge.tensor import shard
 
 CONFIG = {
@@ -144,3 +145,68 @@ def test_degrees_that_cannot_be_are_refused(field: str, changes: dict[str, Any])
     with pytest.raises((RequestErrors, RequestError)) as caught:
         parse(request(runtime="megatron", **changes))
     assert field in str(getattr(caught.value, "errors", [caught.value])[0].field)
+
+
+# ------------------------------------------------------------------------------------------------ experts and hybrids
+MIXTURE = {
+    "model_type": "mixtral",
+    "architectures": ["MixtralForCausalLM"],
+    "hidden_size": 512,
+    "intermediate_size": 1024,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+    "vocab_size": 8192,
+    "tie_word_embeddings": False,
+}
+
+
+def experts_and_others(**changes: Any) -> tuple[int, int]:
+    """Weights of routed experts and all others on one device, in elements."""
+    one = Megatron(parse(request(runtime="megatron", config=MIXTURE, **changes)))
+    held = [(t.elements * n, routed(t)) for t, n in one.weights]
+    return sum(size for size, is_expert in held if is_expert), sum(size for size, is_expert in held if not is_expert)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "devices"),
+    [
+        ({"expert_parallel": 2, "data_parallel": 2}, 2),
+        ({"expert_parallel": 2, "data_parallel": 2, "tensor_parallel": 2}, 4),
+        ({"expert_parallel": 2, "data_parallel": 2, "tensor_parallel": 2, "expert_tensor_parallel": 1}, 2),
+        ({"expert_parallel": 8, "tensor_parallel": 4, "data_parallel": 2}, 8),
+    ],
+)
+def test_experts_are_split_by_their_own_degrees(degrees: dict[str, int], devices: int) -> None:
+    """Experts over expert ranks, each over its own tensor ranks: as the other matrices, as far as the devices suffice."""
+    whole, _ = experts_and_others()
+    assert experts_and_others(**degrees)[0] * devices == whole
+
+
+def test_states_of_experts_are_split_over_their_replicas() -> None:
+    """8 devices, experts over 2, matrices over 2: an expert's share is on 8 / (2 × 2) devices, or on 8 / 2."""
+    plan = {"tensor_parallel": 2, "data_parallel": 4, "expert_parallel": 2}
+    for degree, replicas in ((None, 2), (2, 2), (1, 4)):
+        shards = Shards.of(parse(request(runtime="megatron", config=MIXTURE, **plan, expert_tensor_parallel=degree)).plan)
+        weight = next(t for t, _ in parse(request(config=MIXTURE)).model.weights() if routed(t))
+        assert (shards.ranks, shards.degree(weight)) == (4, replicas)
+
+
+@pytest.mark.parametrize("trainer", ["fsdp", "deepspeed", "torchtitan"])
+def test_hybrid_sharding_splits_within_groups(trainer: str) -> None:
+    """16 ranks in groups of 4 hold what 4 ranks hold; a group of all of them changes nothing."""
+
+    def held(**changes: Any) -> int:
+        pool = estimate(**request(runtime=trainer, zero_stage=3, **changes)).pools[0]
+        return sum(i.bytes for i in pool.alive("between") if i.kind in STATES)
+
+    assert held(data_parallel=16, shard_degree=4) == held(data_parallel=4)
+    assert held(data_parallel=16, shard_degree=16) == held(data_parallel=16)
+
+
+def test_hybrid_groups_divide_the_ranks() -> None:
+    with pytest.raises((RequestErrors, RequestError)) as caught:
+        parse(request(data_parallel=8, zero_stage=3, shard_degree=3))
+    assert getattr(caught.value, "errors", [caught.value])[0].field == "shard_degree"
