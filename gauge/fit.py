@@ -22,6 +22,8 @@ MOST_TOKENS = 2**24
 MOST_REMEDIES = 3
 MOST_ESTIMATES = 12
 DEGREES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+TIMES = (2, 3, 4, 5)  # by how much a tensor-parallel degree may grow at once
+WORDS = {2: "twice", 3: "three times", 4: "four times", 5: "five times"}
 ONE_HOST = 8  # devices that tensor parallelism usually spans
 
 Room = Callable[[int], int | None]
@@ -59,7 +61,9 @@ def verdict(found: Estimate) -> dict[str, Any] | None:
 
 def changed(case: Case, **changes: Any) -> Case:
     """The case with some fields of its plan changed, checked as a request would be. Raises RequestError."""
-    new = replace(case, plan=case.plan.edited(**changes))
+    plan = case.plan.edited(**changes)
+    count = plan.devices if "devices" in changes and plan.devices is not None else case.cluster.count
+    new = replace(case, plan=plan, cluster=replace(case.cluster, count=count))
     attention = case.model.first(Attention)
     if attention is not None:
         check_divides("tensor_parallel", new.plan.tensor_parallel, "attention heads", attention.heads)
@@ -177,17 +181,36 @@ def spreads(case: Case) -> Iterator[tuple[int, dict[str, Any]]]:
     uses = runtime(case.plan.runtime, case.plan.task).uses
     single = {"tensor_parallel": 1, "pipeline_parallel": 1, "data_parallel": 1, "expert_parallel": 1}
     alone = {k: v for k, v in single.items() if k in uses} | {"context_parallel": 1}
+    shards = "zero_stage" in uses or (case.plan.training and "data_parallel" in uses)
     for count in DEGREES:
-        if "tensor_parallel" in uses and count <= ONE_HOST:
-            yield count, alone | {"tensor_parallel": count, "devices": count}
-        elif "zero_stage" in uses or (case.plan.training and "data_parallel" in uses):
+        if "tensor_parallel" in uses and (count <= ONE_HOST or not shards):
+            yield from ((count, alone | split) for split in _splits(case, count, "pipeline_parallel" in uses, alone))
+        elif shards:
             yield count, alone | {"data_parallel": count, "devices": count}
-        elif "tensor_parallel" in uses and "pipeline_parallel" in uses:
-            yield count, alone | {"tensor_parallel": ONE_HOST, "pipeline_parallel": count // ONE_HOST, "devices": count}
         elif "pipeline_parallel" in uses:
             yield count, alone | {"pipeline_parallel": count, "devices": count}
         elif count == 1 or "devices" in uses:
             yield count, {"devices": count}
+
+
+def _splits(case: Case, count: int, staged: bool, alone: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """How `count` devices share a model: as many tensor-parallel ranks as its heads allow, stages for the rest."""
+    for degree in sorted((d for d in DEGREES if d <= min(count, ONE_HOST)), reverse=True):
+        split = {"tensor_parallel": degree, "devices": count}
+        if staged:
+            split["pipeline_parallel"] = count // degree
+        if degree * split.get("pipeline_parallel", 1) == count and _allowed(case, alone | split):
+            yield split
+            return
+
+
+def _allowed(case: Case, changes: dict[str, Any]) -> bool:
+    """Whether the runtime takes the case so; nothing is computed."""
+    try:
+        changed(case, **changes)
+    except RequestError:
+        return False
+    return True
 
 
 # ------------------------------------------------------------------------------------------------ remedies
@@ -226,11 +249,19 @@ def _inference(case: Case) -> Iterator[Remedy]:
 def _candidates(case: Case) -> Iterator[Remedy]:
     yield from _training(case) if case.plan.training else _inference(case)
     if "tensor_parallel" in runtime(case.plan.runtime, case.plan.task).uses:
-        degree = 2 * case.plan.tensor_parallel
-        devices = 2 * (case.plan.devices or 1)
-        yield f"tensor parallel {degree}", {"tensor_parallel": degree, "devices": devices}, "twice the devices"
+        yield from _more_ranks(case)
     if case.plan.tokens > 1024:
         yield "half the sequence", _tokens(case.plan.tokens // 2), "half the context"
+
+
+def _more_ranks(case: Case) -> Iterator[Remedy]:
+    """The next tensor-parallel degree that heads and vocabulary allow."""
+    now, devices = case.plan.tensor_parallel, case.plan.devices or 1
+    for times in TIMES:
+        changes = {"tensor_parallel": now * times, "devices": devices * times}
+        if _allowed(case, changes):
+            yield f"tensor parallel {now * times}", changes, f"{WORDS[times]} the devices"
+            return
 
 
 def remedies(found: Estimate) -> list[dict[str, Any]]:

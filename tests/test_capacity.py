@@ -86,3 +86,35 @@ def test_remedies_are_few_and_save_what_they_say(name: str) -> None:
 
 def test_without_a_device_nothing_is_judged() -> None:
     assert "fit" not in (found := asked(model="Qwen/Qwen3-0.6B")) or found["fit"] is None
+
+
+@pytest.mark.parametrize(
+    ("model", "runtime", "most"),
+    [
+        ("Qwen/Qwen2.5-72B", "transformers", 4),
+        ("Qwen/Qwen2.5-VL-32B-Instruct", "vllm", 2),
+        ("tiiuae/falcon-7b", "sglang", 2),
+        ("tiiuae/falcon-40b", "tensorrt-llm", 4),
+        ("Qwen/Qwen2.5-72B", "llama.cpp", 4),
+    ],
+)
+def test_the_fewest_devices_hold_it_and_half_of_them_do_not(model: str, runtime: str, most: int) -> None:
+    device = "rtx-3090" if model.endswith("7b") and runtime == "sglang" else "h100-80gb"
+    fewest = asked(model=model, runtime=runtime, device=device, sequence_length=2048)["capacity"]["min_devices"]
+    assert 1 <= fewest <= most
+    assert fewest & (fewest - 1) == 0
+
+
+def test_heads_that_no_degree_divides_spread_by_stages() -> None:
+    """Falcon 7B has 71 heads: two GPUs of 12 GB hold it as two stages."""
+    found = asked(model="tiiuae/falcon-7b", runtime="vllm", device="rtx-4070", sequence_length=2048, dtype="float16")
+    assert found["fit"]["verdict"] == "short"
+    assert found["capacity"]["min_devices"] == 2
+    assert not any("tensor_parallel" in r["changes"] for r in found["fit"]["remedies"])
+
+
+def test_layers_spread_over_devices_by_transformers() -> None:
+    found = asked(model="Qwen/Qwen2.5-72B", device="h100-80gb", sequence_length=2048)
+    fewest = found["capacity"]["min_devices"]
+    assert fewest == 2
+    assert room(model="Qwen/Qwen2.5-72B", device="h100-80gb", sequence_length=2048, devices=fewest) >= 0

@@ -113,11 +113,15 @@ class Settings:
         return 8192 if self.roomy else 2048
 
     @property
+    def most(self) -> int:
+        """Sequences that run at once."""
+        asked = self.plan.max_num_seqs
+        return asked if asked is not None else 256 if self.old or not self.roomy else 1024
+
+    @property
     def rows(self) -> int:
         """Sequences that the sampler's profile has."""
-        asked = self.plan.max_num_seqs
-        most = asked if asked is not None else 256 if self.old or not self.roomy else 1024
-        return min(most, self.tokens)
+        return min(self.most, self.tokens)
 
     @property
     def dtype(self) -> Format:
@@ -268,7 +272,8 @@ def before(settings: Settings) -> Iterator[Item]:
     """What is in use before the engine takes its share: it comes on top of it."""
     yield constant("communication.context", context(settings.case.cluster.device, "vllm", "before"))
     if settings.plan.tensor_parallel * settings.plan.pipeline_parallel > 1 and not settings.joins_late:
-        yield constant("communication.group", overhead("vllm", "communicators"))
+        switched = fuses_all_reduce(settings.case.cluster.device)
+        yield constant("communication.group", overhead("vllm", "communicators") if switched else overhead("nccl", "context"))
 
 
 def graphs(stage: Stage, settings: Settings) -> tuple[Item, ...]:
@@ -350,6 +355,8 @@ def _remarks(settings: Settings, worst: Rank) -> Iterator[str]:
         yield "gpu_memory_utilization is a share of a device: give device or device_memory to learn the pool."
     if worst.pool is not None and worst.pool < worst.needs:
         yield "The reserved share does not hold the cache that these sequences need: vLLM would queue or refuse them."
+    if plan.batch_size > settings.most:
+        yield f"vLLM runs {settings.most:,} of these sequences at once (max_num_seqs); the others wait."
     if plan.tokens > model.max_length > 0:
         yield f"vLLM refuses a length beyond the model's {model.max_length:,} tokens unless it is told to go on."
     groups = groups_of(model, plan)
