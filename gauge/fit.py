@@ -177,11 +177,18 @@ def min_devices(case: Case) -> int | None:
 
 
 def spreads(case: Case) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(devices, changes) in rising order: tensor parallel on one host, then stages or data-parallel shards beyond."""
+    """(devices, changes) in rising order: tensor parallel on one host, then stages or data-parallel shards beyond.
+
+    transformers' Trainer spreads a model through FSDP; its own replicas need as much each as one device alone.
+    """
     uses = runtime(case.plan.runtime, case.plan.task).uses
     single = {"tensor_parallel": 1, "pipeline_parallel": 1, "data_parallel": 1, "expert_parallel": 1}
     alone = {k: v for k, v in single.items() if k in uses} | {"context_parallel": 1}
     shards = "zero_stage" in uses or (case.plan.training and "data_parallel" in uses)
+    if case.plan.training and case.plan.runtime == "transformers":
+        yield 1, alone | {"devices": 1}
+        yield from ((n, alone | {"runtime": "fsdp", "zero_stage": 3, "data_parallel": n, "devices": n}) for n in DEGREES[1:])
+        return
     for count in DEGREES:
         if "tensor_parallel" in uses and (count <= ONE_HOST or not shards):
             yield from ((count, alone | split) for split in _splits(case, count, "pipeline_parallel" in uses, alone))

@@ -118,3 +118,16 @@ def test_layers_spread_over_devices_by_transformers() -> None:
     fewest = found["capacity"]["min_devices"]
     assert fewest == 2
     assert room(model="Qwen/Qwen2.5-72B", device="h100-80gb", sequence_length=2048, devices=fewest) >= 0
+
+
+def test_a_trainer_spreads_a_model_through_fsdp() -> None:
+    """Full fine-tuning of 8 billion parameters needs several 80 GB devices; replicas alone would never do."""
+    plan = {"model": "llama3-8b", "task": "training", "sequence_length": 1024, "gradient_checkpointing": "full"}
+    answer = answer_to(plan | {"device": "h100-80gb", "method": "full"})
+    assert answer["fit"]["verdict"] == "short"
+    few = answer["capacity"]["min_devices"]
+    spread = plan | {"runtime": "fsdp", "device": "h100-80gb"}
+    assert few > 1 and few & (few - 1) == 0
+    assert answer_to(spread | {"data_parallel": few}, deep=False)["fit"]["headroom_bytes"] >= 0
+    assert answer_to(spread | {"data_parallel": few // 2}, deep=False)["fit"]["headroom_bytes"] < 0
+    assert answer_to(plan | {"device": "h100-80gb", "method": "lora"})["capacity"]["min_devices"] == 1

@@ -73,12 +73,16 @@ def command(case: Case) -> str:
         stage["offload_optimizer"] = {"device": "cpu"}
     if plan.cpu_offload == "all":
         stage["offload_param"] = {"device": "cpu"}
-    config = {
+    if plan.zero_stage == 3 and plan.shard_degree is not None:
+        stage["mics_shard_size"] = plan.shard_degree
+    config: dict[str, object] = {
         "bf16" if plan.dtype == "bfloat16" else "fp16": {"enabled": plan.dtype != "float32"},
         "zero_optimization": stage,
         "train_micro_batch_size_per_gpu": plan.batch_size,
         "gradient_accumulation_steps": plan.gradient_accumulation,
     }
+    if plan.tensor_parallel > 1:
+        config["tensor_parallel"] = {"autotp_size": plan.tensor_parallel}
     return json.dumps(config)
 
 

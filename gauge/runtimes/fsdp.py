@@ -17,6 +17,7 @@ from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded, words
 from gauge.tape import How
 
 STRATEGIES = {0: "NO_SHARD", 1: "SHARD_GRAD_OP", 2: "SHARD_GRAD_OP", 3: "FULL_SHARD"}
+HYBRIDS = {1: "HYBRID_SHARD_ZERO2", 2: "HYBRID_SHARD_ZERO2", 3: "HYBRID_SHARD"}
 
 
 class FSDP(Sharded):
@@ -60,7 +61,8 @@ def command(case: Case) -> str:
     """`accelerate launch` with these settings."""
     plan = case.plan
     words = [f"accelerate launch --use_fsdp --num_processes {plan.data_parallel} --mixed_precision {words_of(plan.dtype)}"]
-    words.append(f"--fsdp_sharding_strategy {STRATEGIES[plan.zero_stage]}")
+    hybrid = plan.zero_stage >= 1 and plan.shard_degree is not None and plan.shard_degree < plan.data_parallel
+    words.append(f"--fsdp_sharding_strategy {(HYBRIDS if hybrid else STRATEGIES)[plan.zero_stage]}")
     words.append("--fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP")
     if plan.gradient_checkpointing == "full":
         words.append("--fsdp_activation_checkpointing true")

@@ -66,17 +66,26 @@ def lit(case: Case) -> Breakdown:
     return by_stage(case, Lit)
 
 
+ADAPTED = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "o_proj": "projection", "gate_proj": "mlp"}
+
+
 def command(case: Case) -> str:
     """`litgpt finetune` with these settings."""
     plan = case.plan
-    kind = {"full": "finetune_full", "lora": "finetune_lora", "qlora": "finetune_lora"}[plan.method]
+    kind = "finetune_full" if plan.method == "full" else "finetune_lora"
     words = [f"litgpt {kind} {case.model.id} --precision bf16-true --devices {plan.data_parallel}"]
     words.append(f"--train.micro_batch_size {plan.batch_size} --train.max_seq_length {plan.tokens}")
     if plan.method != "full":
-        words.append(f"--lora_r {plan.lora_rank}")
-    if plan.method == "qlora":
-        words.append("--quantize bnb.nf4" if plan.quantization == "bnb-nf4" else "--quantize bnb.nf4-dq")
-    return " ".join(words)
+        words.append(f"--lora_r {plan.lora_rank} --lora_dropout {plan.lora_dropout}")
+        asked = {word.strip() for word in plan.lora_targets.split(",")}
+        every = "all-linear" in asked
+        attention = asked & {"attention"}
+        for name, part in ADAPTED.items():
+            on = every or name in asked or (bool(attention) and part != "mlp")
+            words.append(f"--lora_{part} {str(on).lower()}")
+    kinds = {"bnb-nf4": "bnb.nf4", "bnb-nf4-double": "bnb.nf4-dq", "bnb-int8": "bnb.int8-training"}
+    stored = kinds.get(plan.quantization, "bnb.nf4-dq" if plan.method == "qlora" else "")
+    return " ".join((*words, f"--quantize {stored}")) if stored else " ".join(words)
 
 
 RUNTIMES = (
@@ -88,7 +97,7 @@ RUNTIMES = (
         check=check_sharded,
         command=command,
         uses=USES,
-        defaults={"precision": "pure-16bit", "loss": "chunked", "lora_dropout": 0.05},
+        defaults={"zero_stage": 3, "precision": "pure-16bit", "loss": "chunked", "lora_dropout": 0.05},
         source="litgpt 0.4",
     ),
 )

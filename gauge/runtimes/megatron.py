@@ -14,11 +14,14 @@ from gauge.breakdown import Item, constant
 from gauge.case import Breakdown, Case, Runtime
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, Format
+from gauge.layers.attention import Attention
+from gauge.layers.mlp import MLP
 from gauge.memory.optimizer import optimizer_of
+from gauge.memory.sharding import expert_tensor
 from gauge.memory.step import Gradients
 from gauge.optimizers import Optimizer
 from gauge.overheads import overhead
-from gauge.runtimes.sharded import PARALLEL, USES, Sharded, by_stage, check_sharded
+from gauge.runtimes.sharded import PARALLEL, USES, Sharded, by_stage, check_sharded, words_of
 from gauge.tape import How
 from gauge.tensor import Tensor
 
@@ -85,29 +88,53 @@ def check(case: Case) -> None:
 
 
 def command(case: Case) -> str:
-    """Arguments of `pretrain_gpt.py`."""
+    """`pretrain_gpt.py` with the shape of the model and these settings."""
+    return " ".join((f"torchrun --nproc_per_node {min(case.plan.world, 8)} pretrain_gpt.py", *_shape(case), *_settings(case)))
+
+
+def _shape(case: Case) -> Iterator[str]:
+    model, attention, mlp = case.model, case.model.first(Attention), case.model.first(MLP)
+    yield f"--num-layers {len(model.decoder.blocks)} --hidden-size {model.hidden}"
+    if attention is not None:
+        yield f"--num-attention-heads {attention.heads}"
+        if attention.kv_heads != attention.heads:
+            yield f"--group-query-attention --num-query-groups {attention.kv_heads}"
+    if mlp is not None:
+        yield f"--ffn-hidden-size {mlp.inner}"
+    if model.head is not None and not model.head.tied:
+        yield "--untie-embeddings-and-output-weights"
+
+
+def _settings(case: Case) -> Iterator[str]:
     plan = case.plan
-    words = [
-        f"torchrun --nproc_per_node {min(plan.world, 8)} pretrain_gpt.py --bf16",
-        f"--seq-length {plan.tokens} --micro-batch-size {plan.batch_size}",
-        f"--tensor-model-parallel-size {plan.tensor_parallel} --pipeline-model-parallel-size {plan.pipeline_parallel}",
-    ]
-    if plan.context_parallel > 1:
-        words.append(f"--context-parallel-size {plan.context_parallel}")
-    if plan.expert_parallel > 1:
-        words.append(f"--expert-model-parallel-size {plan.expert_parallel}")
+    yield f"--{words_of(plan.dtype)}" if plan.dtype != "float32" else ""
+    yield f"--seq-length {plan.tokens} --max-position-embeddings {plan.tokens} --micro-batch-size {plan.batch_size}"
+    yield f"--global-batch-size {plan.batch_size * plan.data_parallel * max(plan.gradient_accumulation, plan.microbatches or 1)}"
+    for name, degree in (
+        ("tensor-model-parallel-size", plan.tensor_parallel),
+        ("pipeline-model-parallel-size", plan.pipeline_parallel),
+        ("context-parallel-size", plan.context_parallel),
+        ("expert-model-parallel-size", plan.expert_parallel),
+        ("expert-tensor-parallel-size", expert_tensor(plan) if plan.expert_parallel > 1 else 1),
+    ):
+        if degree > 1:
+            yield f"--{name} {degree}"
     if plan.sequence_parallel:
-        words.append("--sequence-parallel")
+        yield "--sequence-parallel"
     if plan.virtual_pipeline > 1:
         each = len(case.model.decoder.blocks) // (plan.pipeline_parallel * plan.virtual_pipeline)
-        words.append(f"--num-layers-per-virtual-pipeline-stage {each}")
+        yield f"--num-layers-per-virtual-pipeline-stage {each}"
     if plan.zero_stage:
-        words.append("--use-distributed-optimizer")
+        yield "--use-distributed-optimizer"
+        ranks = plan.data_parallel * plan.context_parallel
+        if plan.shard_degree is not None and plan.shard_degree < ranks:
+            yield f"--num-distributed-optimizer-instances {ranks // plan.shard_degree}"
     if plan.gradient_checkpointing == "selective":
-        words.append("--recompute-activations")
+        yield "--recompute-activations"
     if plan.gradient_checkpointing == "full":
-        words.append("--recompute-granularity full --recompute-method uniform --recompute-num-layers 1")
-    return " ".join(words)
+        yield "--recompute-granularity full --recompute-method uniform --recompute-num-layers 1"
+    if plan.dropout is not None:
+        yield f"--attention-dropout {plan.dropout} --hidden-dropout {plan.dropout}"
 
 
 RUNTIMES = (

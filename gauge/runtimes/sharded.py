@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from gauge.breakdown import Item, Pool, constant, item
+from gauge.breakdown import Item, item
 from gauge.case import Breakdown, Case, check_divides
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, Format
@@ -25,7 +25,6 @@ from gauge.memory.sharding import Shards, elements_by_format, mesh_of, reduced, 
 from gauge.memory.stages import Stage, stages
 from gauge.memory.step import COURSE, Gradients, Step
 from gauge.memory.weights import buffer_items, weight_items
-from gauge.overheads import overhead
 from gauge.plan import Plan
 from gauge.quantization import scheme_of
 from gauge.runtimes.transformers_training import (
@@ -35,6 +34,9 @@ from gauge.runtimes.transformers_training import (
     Training,
     training_how,
 )
+from gauge.runtimes.transformers_training import (
+    USES as TRAINER_USES,
+)
 from gauge.tape import How, Storage, Trace
 from gauge.tensor import Dim, Tensor
 
@@ -42,36 +44,7 @@ WHY_GATHERED = "Shards of a layer are put together while it works; the next laye
 WHY_ROOT = "What belongs to no layer is one unit of its own; it stays together from forward until backward ends."
 WHY_IN_FLIGHT = "Micro-batches that this stage has run forward and whose backward has not come back yet."
 LAYER_MOMENTS = ("forward", "backward")
-USES = frozenset(
-    {
-        "quantization",
-        "attention",
-        "target_length",
-        "image_size",
-        "method",
-        "lora_rank",
-        "lora_targets",
-        "lora_dropout",
-        "lora_dtype",
-        "upcast_frozen",
-        "activation_offload",
-        "cpu_offload",
-        "precision",
-        "runtime_version",
-        "optimizer",
-        "optimizer_in_backward",
-        "gradient_checkpointing",
-        "gradient_accumulation",
-        "loss",
-        "loss_chunk_tokens",
-        "compile",
-        "dropout",
-        "timeline",
-        "data_parallel",
-        "zero_stage",
-        "shard_degree",
-    }
-)
+USES = TRAINER_USES | {"data_parallel", "zero_stage", "shard_degree"}
 PARALLEL = frozenset(
     {
         "tensor_parallel",
@@ -94,6 +67,11 @@ class Sharded(Training):
     """
 
     stage: Stage | None = None
+
+    @property
+    def talks(self) -> bool:
+        """Whether several devices work together."""
+        return self.plan.world > 1
 
     @property
     def layers_at_once(self) -> int:
@@ -302,13 +280,9 @@ class Sharded(Training):
         """Under parameter offload: the gathered layers are counted already where weights are sharded."""
         return iter(()) if self.gathers else super().live()
 
-    def pools(self) -> Iterator[Pool]:
-        """The pools of one device, with what the communication library holds."""
-        for pool in super().pools():
-            talks = pool.name == "gpu" and self.plan.world > 1
-            yield (
-                replace(pool, items=(*pool.items, constant("communication.nccl", overhead("nccl", "context")))) if talks else pool
-            )
+    def buckets(self) -> Iterator[Item]:
+        """A trainer's own buffers stand for DistributedDataParallel's."""
+        return iter(())
 
 
 def _used_up(weight: Tensor) -> Tensor | None:

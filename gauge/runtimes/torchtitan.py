@@ -139,21 +139,26 @@ def titan(case: Case) -> Breakdown:
 def command(case: Case) -> str:
     """`torchtitan` with these settings."""
     plan = case.plan
+    within = min(plan.shard_degree or plan.data_parallel, plan.data_parallel)
     words = [
         f"torchrun --nproc_per_node {min(plan.world, 8)} train.py",
         f"--training.batch_size {plan.batch_size} --training.seq_len {plan.tokens}",
-        f"--training.data_parallel_shard_degree {plan.data_parallel}",
+        f"--training.data_parallel_shard_degree {within}",
     ]
     for name, degree in (
+        ("training.data_parallel_replicate_degree", plan.data_parallel // within),
         ("training.tensor_parallel_degree", plan.tensor_parallel),
         ("experimental.context_parallel_degree", plan.context_parallel),
         ("experimental.pipeline_parallel_degree", plan.pipeline_parallel),
+        ("experimental.pipeline_parallel_microbatches", plan.microbatches or 1),
     ):
         if degree > 1:
             words.append(f"--{name} {degree}")
     words.append(f"--activation_checkpoint.mode {plan.gradient_checkpointing}")
     if plan.compile:
         words.append("--training.compile")
+    if plan.cpu_offload == "all":
+        words.append("--training.enable_cpu_offload")
     return " ".join(words)
 
 
@@ -166,7 +171,7 @@ RUNTIMES = (
         check=check_sharded,
         command=command,
         uses=USES | PARALLEL,
-        defaults={"zero_stage": 3, "gradient_checkpointing": "selective"},
+        defaults={"zero_stage": 3, "gradient_checkpointing": "selective", "sequence_parallel": True},
         source="torchtitan, December 2024",
     ),
 )

@@ -44,16 +44,24 @@ def tune(case: Case) -> Breakdown:
     return by_stage(case, Tune)
 
 
+LOSSES = {"chunked": "CEWithChunkedOutputLoss", "fused": "LinearCrossEntropyLoss"}
+
+
 def command(case: Case) -> str:
-    """`tune run` with these settings."""
+    """`tune run` with these settings over a configuration of one's own."""
     plan = case.plan
     spread = plan.data_parallel > 1
     kind = {"full": "full_finetune", "lora": "lora_finetune", "qlora": "lora_finetune"}[plan.method]
     place = "distributed" if spread else "single_device"
     start = f"tune run --nproc_per_node {plan.data_parallel} " if spread else "tune run "
-    words = [f"{start}{kind}_{place} --config {kind}_{place}.yaml", f"batch_size={plan.batch_size}"]
+    words = [f"{start}{kind}_{place} --config my_config.yaml", f"batch_size={plan.batch_size}"]
     words.append(f"tokenizer.max_seq_len={plan.tokens} dtype={'bf16' if plan.dtype == 'bfloat16' else 'fp32'}")
+    words.append(f"gradient_accumulation_steps={plan.gradient_accumulation}")
     words.append(f"enable_activation_checkpointing={plan.gradient_checkpointing == 'full'} compile={plan.compile}")
+    if plan.loss in LOSSES:
+        words.append(f"loss=torchtune.modules.loss.{LOSSES[plan.loss]}")
+    if plan.method != "full":
+        words.append(f"model.lora_rank={plan.lora_rank}")
     if plan.optimizer_in_backward:
         words.append("optimizer_in_bwd=True")
     if plan.activation_offload:
@@ -72,7 +80,7 @@ RUNTIMES = (
         check=check_sharded,
         command=command,
         uses=USES,
-        defaults={"precision": "pure-16bit", "loss": "chunked"},
+        defaults={"zero_stage": 3, "precision": "pure-16bit", "loss": "chunked"},
         source="torchtune 0.4",
     ),
 )

@@ -1,4 +1,4 @@
-"""transformers' Trainer under PyTorch on one device: full fine-tuning, LoRA, QLoRA.
+"""transformers' Trainer under PyTorch: full fine-tuning, LoRA, QLoRA, on one device or as replicas on several.
 
 Source: transformers 5.23, PyTorch 2.13; the course of a step is described in `gauge.memory.step`.
 """
@@ -19,6 +19,7 @@ from gauge.memory.collect import layered
 from gauge.memory.optimizer import optimizer_of, state_items, temporary_items
 from gauge.memory.overhead import finished
 from gauge.memory.segments import INPUTS, Pass, Tracer, lengths
+from gauge.memory.sharding import elements_by_format
 from gauge.memory.step import COURSE, MOMENTS, Gradients, Step, gradient_items
 from gauge.memory.weights import buffer_items, weight_items
 from gauge.optimizers import Optimizer
@@ -27,7 +28,7 @@ from gauge.plan import Plan
 from gauge.quantization import SCHEMES, Scheme, scheme_of
 from gauge.runtimes.transformers import on_host
 from gauge.tape import AdapterPlan, How
-from gauge.tensor import Tensor
+from gauge.tensor import Dim, Tensor
 from gauge.units import ceil_div
 from gauge.versions import before_foreach
 
@@ -35,7 +36,39 @@ WHY_MASTER = "The float32 copy that the optimizer updates; the 16-bit weights ar
 WHY_ADAPTERS = "Two thin matrices beside each adapted one; only they are trained."
 WHY_BATCH = "The batch, held until the step is over."
 WHY_LIVE = "Weights wait in host memory; those of the layer at work are copied here."
+WHY_BUCKETS = "Each replica copies its gradients here, bucket by bucket, and the devices average them while backward goes on."
+DDP = "torch/nn/parallel/distributed.py: gradient_as_bucket_view is off, so buckets are memory of their own"
 STATEFUL = tuple(m for m, _ in MOMENTS if m not in ("load", "first"))
+
+
+USES = frozenset(
+    {
+        "quantization",
+        "attention",
+        "target_length",
+        "image_size",
+        "method",
+        "lora_rank",
+        "lora_targets",
+        "lora_dropout",
+        "lora_dtype",
+        "upcast_frozen",
+        "activation_offload",
+        "cpu_offload",
+        "precision",
+        "runtime_version",
+        "optimizer",
+        "optimizer_in_backward",
+        "gradient_checkpointing",
+        "gradient_accumulation",
+        "loss",
+        "loss_chunk_tokens",
+        "compile",
+        "dropout",
+        "timeline",
+    }
+)
+"""What every trainer reads."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +127,11 @@ class Training:
         return optimizer_of("adamw-loop" if loop else self.plan.optimizer)
 
     @property
+    def talks(self) -> bool:
+        """Whether several devices work together."""
+        return self.plan.data_parallel > 1
+
+    @property
     def scheme(self) -> Scheme:
         """How frozen weights are stored."""
         return storage_scheme(self.plan)
@@ -126,6 +164,7 @@ class Training:
         for name in INPUTS:
             if name in self.run.shared:
                 yield item("activations", self.run.shared[name].storage.tensor, why=WHY_BATCH, moments=("step",))
+        yield from self.buckets()
         gradients = self.ready()
         if gradients:
             yield from gradient_items(gradients, "step")
@@ -133,6 +172,14 @@ class Training:
                 yield from gradient_items(gradients, moment)
             if self.plan.cpu_offload == "none":
                 yield from temporary_items(self.optimizer, self.updated)
+
+    def buckets(self) -> Iterator[Item]:
+        """Several replicas: flat copies of all gradients, which are reduced over the devices (`DistributedDataParallel`)."""
+        if self.plan.data_parallel == 1:
+            return
+        moments = tuple(id for id, _ in self.moments() if id != "load")
+        for one in elements_by_format("gradient buckets", (w.times(Dim.COPIES, n) for w, n in self.weights)):
+            yield item("communication.buckets", one, why=WHY_BUCKETS, source=DDP, certainty="policy", moments=moments)
 
     def ready(self) -> list[tuple[Tensor, int]]:
         """Gradients as the optimizer step finds them."""
@@ -281,6 +328,53 @@ def check(case: Case) -> None:
         raise RequestError("quantization", "quantized weights cannot be trained themselves", "use method=qlora")
 
 
+OPTIM = {
+    "adamw": "adamw_torch",
+    "adamw-fused": "adamw_torch_fused",
+    "adamw-8bit": "adamw_bnb_8bit",
+    "adamw-paged-8bit": "paged_adamw_8bit",
+    "adamw-4bit": "adamw_torch_4bit",
+    "sgd": "sgd",
+    "adafactor": "adafactor",
+    "lion": "lion_32bit",
+    "adagrad": "adagrad",
+    "galore-adamw": "galore_adamw",
+}
+"""Our optimizers as `TrainingArguments.optim` calls them."""
+
+
+def command(case: Case) -> str:
+    """`trl sft`, which starts transformers' Trainer."""
+    plan = case.plan
+    start = f"torchrun --nproc_per_node {plan.data_parallel} -m trl.scripts.sft" if plan.data_parallel > 1 else "trl sft"
+    words = [f"{start} --model_name_or_path {case.model.id} --max_length {plan.tokens}"]
+    words.append(f"--per_device_train_batch_size {plan.batch_size} --gradient_accumulation_steps {plan.gradient_accumulation}")
+    if plan.dtype != "float32" and plan.precision == "mixed":
+        words.append("--bf16 true" if plan.dtype == "bfloat16" else "--fp16 true")
+    if plan.precision == "pure-16bit":
+        words.append(f"--dtype {plan.dtype}")
+    words.append(f"--gradient_checkpointing {str(plan.gradient_checkpointing == 'full').lower()}")
+    if plan.optimizer in OPTIM:
+        words.append(f"--optim {OPTIM[plan.optimizer]}")
+    if plan.method != "full":
+        targets = plan.lora_targets.replace(",", " ")
+        words.append(f"--use_peft true --lora_r {plan.lora_rank} --lora_dropout {plan.lora_dropout}")
+        words.append(
+            f"--lora_target_modules {targets}" if targets != "attention" else "--lora_target_modules q_proj k_proj v_proj o_proj"
+        )
+    if plan.method == "qlora":
+        words.append("--load_in_4bit true --use_bnb_nested_quant true")
+    if plan.attention == "flash":
+        words.append("--attn_implementation flash_attention_2")
+    if plan.loss == "fused":
+        words.append("--use_liger_kernel true")
+    if plan.activation_offload:
+        words.append("--activation_offloading true")
+    if plan.compile:
+        words.append("--torch_compile true")
+    return " ".join(words)
+
+
 RUNTIMES = (
     Runtime(
         id="transformers",
@@ -288,33 +382,7 @@ RUNTIMES = (
         tasks=("training",),
         breakdown=training,
         check=check,
-        uses=frozenset(
-            {
-                "quantization",
-                "attention",
-                "target_length",
-                "image_size",
-                "method",
-                "lora_rank",
-                "lora_targets",
-                "lora_dropout",
-                "lora_dtype",
-                "upcast_frozen",
-                "trainable_fraction",
-                "activation_offload",
-                "cpu_offload",
-                "precision",
-                "runtime_version",
-                "optimizer",
-                "optimizer_in_backward",
-                "gradient_checkpointing",
-                "gradient_accumulation",
-                "loss",
-                "loss_chunk_tokens",
-                "compile",
-                "dropout",
-                "timeline",
-            }
-        ),
+        command=command,
+        uses=USES | {"trainable_fraction", "data_parallel"},
     ),
 )

@@ -173,3 +173,16 @@ def test_more_never_needs_less(config: dict, plan: dict, what: str):
     more = {**request, "config": {**config, key: config[key] + 1}} if what == "layers" else {**request, what: request[what] * 2}
     small, large = (answer_to(r, deep=False)["pools"][0]["allocated"] for r in (request, more))
     assert small <= large
+
+
+def test_replicas_hold_a_bucket_for_every_gradient():
+    """torch/nn/parallel/distributed.py: buckets are memory of their own unless gradients are views of them."""
+    alone, replica = pool(LLAMA), pool(LLAMA, data_parallel=8)
+    parameters = answer_to(ask(LLAMA), deep=False)["model"]["parameters"]
+    assert replica["allocated"] - alone["allocated"] == 2 * parameters
+    assert pool(LLAMA, data_parallel=8, method="lora", lora_rank=4)["allocated"] < alone["allocated"]
+    assert [i["label"] for i in replica["items"] if i["scope"] == "device" and i["component"] == "communication.nccl"]
+
+
+def test_more_replicas_need_no_more_each():
+    assert pool(LLAMA, data_parallel=2)["allocated"] == pool(LLAMA, data_parallel=1000)["allocated"]
