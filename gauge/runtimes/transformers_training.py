@@ -222,6 +222,8 @@ class Training:
             return
         pool = Pool("gpu", max(self.case.cluster.count, 1), items, moments)
         pool = finished(pool, self.slack(pool), self.plan.runtime_version, self.case.cluster.device)
+        if self.talks:
+            pool = replace(pool, items=(*pool.items, constant("communication.nccl", overhead("nccl", "context"))))
         yield replace(pool, timeline=course(pool, self.step)) if self.plan.timeline else pool
         if waiting:
             yield Pool("host", 1, merged(waiting), (("step", "training step"),))
