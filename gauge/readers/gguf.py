@@ -17,6 +17,7 @@ from gauge.errors import RequestError, shown
 from gauge.formats import FORMATS
 from gauge.quantization import GGUF_FILE_TYPES
 from gauge.readers import gguf_keys
+from gauge.readers.gguf_places import packed
 from gauge.readers.slices import Read, Slices, broken
 from gauge.units import ceil_div, format_count, round_up
 
@@ -263,7 +264,8 @@ def read(read: Read, size: int | None = None) -> dict[str, Any]:
 def fields(found: Header) -> tuple[dict[str, Any], str]:
     """The request fields and a sentence about the file: what was read, and where header and architecture disagree."""
     told = f"{format_count(found.elements)} parameters in {len(found.tensors):,} tensors"
-    changes: dict[str, Any] = {"gguf_types": found.types, "runtime": "llama.cpp"}
+    placed = packed((t.name, t.type, t.elements) for t in found.tensors)
+    changes: dict[str, Any] = {"gguf_types": found.types | placed, "runtime": "llama.cpp"}
     file_type = found.pairs.get("general.file_type")
     quantization = FILE_TYPES.get(file_type, "") if isinstance(file_type, int) else ""
     if quantization in GGUF_FILE_TYPES:

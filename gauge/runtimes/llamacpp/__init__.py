@@ -20,6 +20,7 @@ from gauge.layers.latent_attention import LatentAttention
 from gauge.memory.overhead import context as context_of_driver
 from gauge.model import Model
 from gauge.quantization import GGUF_FILE_TYPES
+from gauge.readers.gguf_places import SIGN, unpacked
 from gauge.runtimes.llamacpp.cache import Formats, cache_items
 from gauge.runtimes.llamacpp.compute import RESIDUAL, Graph, device_inputs, output_buffer
 from gauge.runtimes.llamacpp.context import UBATCH, Context, context_of
@@ -30,6 +31,7 @@ from gauge.runtimes.llamacpp.placement import (
     header_items,
     placement_of,
     repacked_bytes,
+    repacked_in_header,
     weight_items,
 )
 
@@ -119,7 +121,7 @@ def _host_pool(case: Case, context: Context, placement: Placement) -> Pool:
         ]
     output = output_buffer(case.model, context)
     items.append(item("workspace.output", output, why=WHY_OUTPUT, source=COMPUTE_SOURCE, moments=("serve",)))
-    return Pool("host", 1, (*items, *_repacked(placement)), MOMENTS)
+    return Pool("host", 1, (*items, *_repacked(placement, case.plan.gguf_types or {})), MOMENTS)
 
 
 def _weights(case: Case, placement: Placement, device: int) -> tuple[Item, ...]:
@@ -149,8 +151,10 @@ def _ranged(one: Item, graph: Graph) -> Item:
     return replace(one, low=single, high=max(7 * single, one.bytes), certainty="measured")
 
 
-def _repacked(placement: Placement) -> tuple[Item, ...]:
-    size = repacked_bytes(w for w in placement.on(HOST) if w.stored.block >= 0)
+def _repacked(placement: Placement, types: dict[str, int]) -> tuple[Item, ...]:
+    size = repacked_in_header(types, placement)
+    if size is None:
+        size = repacked_bytes(w for w in placement.on(HOST) if w.stored.block >= 0)
     if not size:
         return ()
     words = {"why": WHY_REPACK, "source": REPACK_SOURCE}
@@ -185,7 +189,12 @@ def _check_weights(case: Case) -> None:
             f"llama.cpp has no {case.plan.quantization} files",
             "choose a GGUF file type such as Q4_K_M, Q8_0 or IQ2_XXS",
         )
-    unknown = [name for name in case.plan.gguf_types or {} if name.upper() not in FORMATS]
+    types = case.plan.gguf_types or {}
+    try:
+        kinds = [*(name for name in types if SIGN not in name), *(kind for kind, _, _ in unpacked(types))]
+    except ValueError as place:
+        raise RequestError("gguf_types", f"{str(place)[:40]!r} is no place in a file", "drop the file again") from None
+    unknown = [kind for kind in kinds if kind.upper() not in FORMATS]
     if unknown:
         raise RequestError("gguf_types", f"{unknown[0][:40]!r} is no GGUF type", "use types as a GGUF header names them")
 
@@ -227,7 +236,7 @@ def _remarks(case: Case) -> Iterator[str]:
             "Files of models with eight experts that were made before 2024 keep a tensor for each expert and are "
             "smaller; their own header tells."
         )
-    if plan.gguf_types and (plan.devices or 0) > 0:
+    if plan.gguf_types and (plan.devices or 0) > 0 and not any(SIGN in name for name in plan.gguf_types):
         yield "The header's types are exact in sum; how they spread over device and host follows the file type's rule."
 
 

@@ -19,6 +19,7 @@ from gauge.memory.collect import stacked
 from gauge.memory.roles import component_of, label_of
 from gauge.model import Model
 from gauge.plan import Plan
+from gauge.readers.gguf_places import unpacked
 from gauge.runtimes.llamacpp.policies import policy_of
 from gauge.tensor import Dim, Extent, Tensor, tensor
 
@@ -30,6 +31,11 @@ DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 SAME = {"mxfp4": "MXFP4_MOE"}
 WHY = "Every tensor of the file is resident, in the type that the file's rule gives it."
 SOURCE = "tensors and types of the GGUF file: ggml-org/llama.cpp, converter and quantizer"
+
+
+WHY_HEADER = "Counted in the header of the file."
+HEADER = "the file's own header"
+LARGEST_VECTOR = 2**20  # a head has more numbers, norms and rotary factors fewer
 
 
 class Weight(NamedTuple):
@@ -139,13 +145,53 @@ def _by_layers(one: Tensor) -> Tensor:
     return replace(one, dims=(Extent(Dim.LAYERS, first.size, first.whole), *one.dims[1:]))
 
 
+def repacked_in_header(types: dict[str, int], placement: Placement) -> int | None:
+    """The same by a header that says where its tensors lie; None where it does not."""
+    places = [(k.upper(), p, n) for k, p, n in unpacked(types) if p not in ("in", "out") and HOST in _devices(p, placement, True)]
+    if not any(True for _ in unpacked(types)):
+        return None
+    return sum(n // FORMATS[kind].values * FORMATS[kind].bytes for kind, _, n in places if kind in REPACKED)
+
+
 def repacked_bytes(weights: Iterable[Weight]) -> int:
     """What a processor with AVX2 copies into its own order."""
     return sum(w.tensor.bytes for w in weights if w.stored.block >= 0 and w.stored.matrix and w.format.id in REPACKED)
 
 
 def header_items(types: dict[str, int], placement: Placement, device: int) -> tuple[Item, ...]:
-    """Exact weights of a dropped file by type. Which tensor lies where is shared out as the file type's rule would."""
+    """Exact weights of a dropped file by type, where its header says in which blocks they lie; else shared out by rule."""
+    places = tuple(unpacked(types))
+    return _placed(places, placement, device) if places else _shared(types, placement, device)
+
+
+def _placed(places: Iterable[tuple[str, str, int]], placement: Placement, device: int) -> tuple[Item, ...]:
+    """Elements of each type in the blocks, tables and head of one device."""
+    places = tuple(places)
+    separate = any(place == "out" and elements > LARGEST_VECTOR for _, place, elements in places)
+    counts: dict[str, int] = {}
+    for kind, place, elements in places:
+        if device in _devices(place, placement, separate):
+            counts[kind.upper()] = counts.get(kind.upper(), 0) + elements
+    return tuple(
+        item("weights", tensor(f"tensors in {kind}", FORMATS[kind], (Dim.ELEMENTS, count)), why=WHY_HEADER, source=HEADER)
+        for kind, count in counts.items()
+    )
+
+
+def _devices(place: str, placement: Placement, separate: bool) -> tuple[int, ...]:
+    """Where what lies at a place of the file is stored; tables of a file without a head of its own serve as that too."""
+    if place == "in":
+        return (HOST,) if separate or not placement.tied or placement.output == HOST else (HOST, placement.output)
+    if place == "out":
+        return (placement.output,)
+    block = int(place.removesuffix("x"))
+    if place.endswith("x") and block < placement.host_experts:
+        return (HOST,)
+    return (placement.blocks[block] if block < len(placement.blocks) else placement.output,)
+
+
+def _shared(types: dict[str, int], placement: Placement, device: int) -> tuple[Item, ...]:
+    """Which tensor lies where is shared out as the file type's rule would."""
     whole: dict[str, int] = {}
     here: dict[str, int] = {}
     for weight in placement.weights:
@@ -160,5 +206,5 @@ def header_items(types: dict[str, int], placement: Placement, device: int) -> tu
         count = elements if share == of else elements * share // max(of, 1) // form.values * form.values
         if count:
             one = tensor(f"tensors in {form.id}", form, (Dim.ELEMENTS, count))
-            found.append(item("weights", one, why="Counted in the header of the file.", source="the file's own header"))
+            found.append(item("weights", one, why=WHY_HEADER, source=HEADER))
     return tuple(found)
