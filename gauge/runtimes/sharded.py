@@ -89,6 +89,11 @@ class Sharded(Training):
         return False
 
     @property
+    def gradients_wait(self) -> bool:
+        """Whether gradients go to host memory as they are made."""
+        return self.plan.cpu_offload == "all"
+
+    @property
     def reduce(self) -> Format:
         """The format that gradients are reduced in."""
         return self.how.compute
@@ -158,7 +163,7 @@ class Sharded(Training):
 
         def store(weight: Tensor) -> Iterator[Tensor]:
             for one in scheme.stored(weight, self.held_as(weight)):
-                yield self.shards.weight(one)
+                yield self.resting(one)
 
         yield from weight_items(self.case.model, store, weight_rules, self.how.mesh)
         yield from buffer_items(self.case.model, self.how.stored)
@@ -166,6 +171,10 @@ class Sharded(Training):
             named = ((self.shards.weight(replace(t, name=f"adapter factors {t.name[-1]}")), n) for t, n in self.weights)
             for one in layered(named, self.case.model.layers):
                 yield item("adapters", one, why=WHY_ADAPTERS)
+
+    def resting(self, weight: Tensor) -> Tensor:
+        """What this rank keeps of a weight between its uses."""
+        return self.shards.weight(weight)
 
     def updates(self) -> Iterator[Item]:
         """Masters and optimizer states of this rank's part."""
@@ -194,7 +203,7 @@ class Sharded(Training):
             return Gradients(kept=_used_up, used=lambda w: optimizer.temporaries([(self.shards.state(w), 1)]))
         unit = reduced(self.reduce) if self.gathers else None
         resident = self.plan.gradient_accumulation > 1 or self.keeps_gradients
-        if self.plan.cpu_offload == "all":
+        if self.gradients_wait:
             return Gradients(kept=_used_up, unit=unit)
         return Gradients(kept=self.gradient, resident=resident, unit=unit)
 
@@ -207,7 +216,7 @@ class Sharded(Training):
 
     def ready(self) -> list[tuple[Tensor, int]]:
         """Gradients as the optimizer step finds them."""
-        if self.plan.optimizer_in_backward or self.plan.cpu_offload == "all":
+        if self.plan.optimizer_in_backward or self.gradients_wait:
             return []
         return [(self.gradient(w), n) for w, n in self.weights]
 

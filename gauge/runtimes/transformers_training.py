@@ -226,7 +226,7 @@ class Training:
             pool = replace(pool, items=(*pool.items, constant("communication.nccl", overhead("nccl", "context"))))
         yield replace(pool, timeline=course(pool, self.step)) if self.plan.timeline else pool
         if waiting:
-            yield Pool("host", 1, merged(waiting), (("step", "training step"),))
+            yield Pool("host", max(self.case.cluster.count, 1), merged(waiting), (("step", "training step"),))
 
     def born(self, items: Iterable[Item]) -> int:
         """Bytes that appear while the first step's activations die, and stay: states, and gradients that are kept."""
