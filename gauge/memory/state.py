@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gauge.breakdown import Item, item
 from gauge.formats import Format
+from gauge.layers.attention import Attention
+from gauge.layers.block import Block
 from gauge.memory.collect import layered
 from gauge.model import Model
 from gauge.sequence import Sequence
@@ -34,6 +37,27 @@ def state_items(
         )
         for t in layered(held, len(model.decoder.blocks))
     )
+
+
+def spread(model: Model) -> Model:
+    """The model as transformers caches it: where keys and values are copied to all heads, the copies are cached.
+
+    Source: transformers models/falcon/modeling_falcon.py, FalconAttention (new_decoder_architecture).
+    """
+    layer = model.first(Attention)
+    if layer is None or not layer.broadcasts:
+        return model
+    known: dict[int, Block] = {}
+    blocks = tuple(known.setdefault(id(b), _spread(b)) if isinstance(b, Block) else b for b in model.decoder.blocks)
+    return model.edited(parts=(*model.parts[:-1], replace(model.decoder, blocks=blocks)), total=0)
+
+
+def _spread(block: Block) -> Block:
+    steps = tuple(
+        replace(s, body=s.body.edited(kv_heads=s.body.heads)) if isinstance(s.body, Attention) and s.body.broadcasts else s
+        for s in block.steps
+    )
+    return replace(block, steps=steps)
 
 
 def cache_formats(key: Format, value: Format | None, recurrent: Callable[[Tensor], Format]) -> Callable[[Tensor], Format]:

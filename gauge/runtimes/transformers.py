@@ -25,7 +25,7 @@ from gauge.memory.fused_awq import WHY_ROTATIONS, WHY_TWICE, attention_peak, cac
 from gauge.memory.overhead import matrix_workspace, served
 from gauge.memory.segments import Lengths, Tracer, lengths
 from gauge.memory.stages import stages
-from gauge.memory.state import cache_formats, state_items
+from gauge.memory.state import cache_formats, spread, state_items
 from gauge.memory.weights import buffer_items, stored, weight_items
 from gauge.model import Model
 from gauge.overheads import overhead
@@ -117,9 +117,9 @@ def _tables(model: Model, dtype: Format, which: Release) -> Iterator[Item]:
 def _cache(case: Case) -> Iterator[Item]:
     """The cache of the whole sequence; while the prompt passes, a growing cache is still shorter: the low end."""
     plan = case.plan
-    formats = _formats(plan)
-    whole = state_items(case.model, _sequence(case, plan.tokens), formats)
-    prompt = state_items(case.model, _sequence(case, plan.prompt_length or plan.tokens), formats)
+    formats, model = _formats(plan), spread(case.model)
+    whole = state_items(model, _sequence(case, plan.tokens), formats)
+    prompt = state_items(model, _sequence(case, plan.prompt_length or plan.tokens), formats)
     for full, short in zip(whole, prompt, strict=True):
         yield replace(full, low=min(short.bytes, full.bytes)).at("prefill") if short != full else full.at("prefill")
         yield full.at("decode")
@@ -127,7 +127,21 @@ def _cache(case: Case) -> Iterator[Item]:
 
 def _sequence(case: Case, tokens: int) -> Sequence:
     where = lengths(case.model, case.plan, tokens)
-    return Sequence(where.batch, where.tokens, where.source, policy=_windowed)
+    return Sequence(where.batch, where.tokens, where.source or _picture(case), policy=_windowed)
+
+
+def _picture(case: Case) -> int:
+    """Tokens of a picture that cross-attention caches: every tile's patches, absent tiles as padding."""
+    tower, side = next((p for p in case.model.parts if p.sequence == "image"), None), case.plan.image_size
+    crossed = any(layer.cross for b in case.model.decoder.blocks for layer in b.layers if isinstance(layer, Attention))
+    if tower is None or side is None or not crossed or tower.embeddings is None:
+        return 0
+    shape = dims((Dim.BATCH, 1), (Dim.HEIGHT, side), (Dim.WIDTH, side))
+    entered = tower.embeddings.forward(Tape(How(grad=False)), shape)
+    patches = next((e.size for e in entered.dims if e.dim is Dim.PATCHES), 0)
+    vision = case.model.config.get("vision_config")
+    tiles = vision.get("max_num_tiles", 1) if isinstance(vision, dict) else 1
+    return patches * (tiles if isinstance(tiles, int) else 1)
 
 
 def _windowed(tokens: int, window: int | None, chunk: int | None) -> int:

@@ -62,3 +62,22 @@ def test_a_phone_has_a_host_pool_without_a_driver() -> None:
     found = pool(model="meta-llama/Llama-3.2-1B", quantization="int4", device="pixel-8")
     assert found["name"] == "host"
     assert not any(i["component"] == "framework.context" for i in found["items"])
+
+
+def cached(**request: object) -> int:
+    """Bytes of the cache at the last token."""
+    found = answer_to({"runtime": "transformers", "sequence_length": 4096, **request}, deep=False)
+    (pool,) = found["pools"]
+    return sum(i["bytes"] for i in pool["items"] if i["component"] == "kv_cache" and "decode" in i["moments"])
+
+
+def test_falcon_40b_caches_the_keys_that_it_copied_to_all_heads() -> None:
+    """modeling_falcon.py broadcasts keys to 128 heads before the cache is updated; Falcon 7B has one head of its own."""
+    assert cached(model="tiiuae/falcon-40b") == 60 * 2 * 4096 * 128 * 64 * 2
+    assert cached(model="tiiuae/falcon-7b") == 32 * 2 * 4096 * 64 * 2
+
+
+def test_a_picture_is_cached_by_cross_attention() -> None:
+    """Llama 3.2 11B Vision: eight layers attend to four tiles of 1,601 patches."""
+    model = "meta-llama/Llama-3.2-11B-Vision-Instruct"
+    assert cached(model=model, image_size=560) - cached(model=model) == 8 * 2 * 4 * 1601 * 8 * 128 * 2
