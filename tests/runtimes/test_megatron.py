@@ -102,3 +102,91 @@ def test_workspaces_follow_the_device() -> None:
 
     assert blas("h100-80gb") == (64 * MIB, 64 * MIB)
     assert blas("a100-80gb") == (2 * 8_519_680, 64 * MIB)
+
+
+# ------------------------------------------------------------------------------------------------ the paper's large models
+LARGE = {  # arXiv 2205.05198, table 3: heads, hidden, layers, tensor and pipeline degrees, micro-batch
+    "22B": (64, 6144, 48, 8, 1, 4),
+    "175B": (96, 12288, 96, 8, 8, 1),
+    "530B": (128, 20480, 105, 8, 35, 1),
+    "1T": (160, 25600, 128, 8, 64, 1),
+}
+LENGTH, VOCABULARY = 2048, 51200
+
+
+def large(name: str, **changes: Any) -> dict[str, Any]:
+    """The request of one of the paper's models with tensor and sequence parallelism."""
+    heads, hidden, layers, tensor, pipeline, batch = LARGE[name]
+    shape = {"n_head": heads, "n_embd": hidden, "n_layer": layers, "n_positions": LENGTH, "vocab_size": VOCABULARY}
+    base = {"task": "training", "runtime": "megatron", "config": CONFIG | shape, "batch_size": batch, "sequence_length": LENGTH}
+    degrees = {"tensor_parallel": tensor, "pipeline_parallel": pipeline, "sequence_parallel": True}
+    return base | degrees | {"attention": "eager", "microbatches": 8 * pipeline} | changes
+
+
+def activations(pool: dict[str, Any], moment: str) -> int:
+    alive = (i for i in pool["items"] if not i["moments"] or moment in i["moments"])
+    return sum(i["bytes"] for i in alive if i["component"].startswith("activations"))
+
+
+@pytest.mark.parametrize(("name", "billions"), [("22B", 22), ("175B", 175), ("530B", 530), ("1T", 1008)])
+def test_parameters_of_table_3(name: str, billions: int) -> None:
+    answer = answer_to(large(name), deep=False)
+    assert answer["model"]["parameters"] / 1e9 == pytest.approx(billions, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["175B", "530B", "1T"])
+def test_the_first_stage_holds_all_layers_once(name: str) -> None:
+    """Section 4.2.3: with p stages in flight the first one keeps s b h L / t × 34, and p masks of the embeddings' dropout."""
+    _, hidden, layers, tensor, pipeline, batch = LARGE[name]
+    if layers % pipeline:
+        pytest.skip("stages of unequal size")
+    answer = answer_to(large(name, gradient_checkpointing="selective"), deep=False)
+    first = next(p for p in answer["pools"] if p["place"].startswith("pipeline stage 1 "))
+    tokens = LENGTH * batch * hidden
+    expected = tokens * layers * 34 / tensor + tokens * pipeline / tensor
+    assert activations(first, "forward") == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "saved"), [("175B", 0.70), ("530B", 0.65)])
+def test_selective_recomputation_saves_what_the_paper_says(name: str, saved: float) -> None:
+    """Section 5: 70 % of the activations of GPT-3 and 65 % of MT-NLG's."""
+    kept = []
+    for kind in ("none", "selective"):
+        one = Megatron(parse(large(name, gradient_checkpointing=kind, pipeline_parallel=1)))
+        layer = next(s for s in one.run.segments if s.layer == 0)
+        kept.append(sum(s.size for s in one.step.kept(layer)))
+    assert 1 - kept[1] / kept[0] == pytest.approx(saved, abs=0.01)
+
+
+def test_a_trillion_parameters_fit_80_gb() -> None:
+    """Table 3 and figure 1: 512 A100s of 80 GB; 18 bytes a parameter without sharded states and a fifth of the activations."""
+    answer = answer_to(large("1T", gradient_checkpointing="selective", device="a100-80gb-sxm"), deep=False)
+    first = answer["pools"][0]
+    assert sum(p["count"] for p in answer["pools"]) == 512
+    states = ("weights", "gradients", "optimizer_states", "master_weights")
+    held = sum(
+        p["count"] * i["bytes"]
+        for p in answer["pools"]
+        for i in p["items"]
+        if i["component"].partition(".")[0] in states and (not i["moments"] or p["peak"] in i["moments"])
+    )
+    copied = VOCABULARY * 25600  # the last stage has a copy of the token table
+    assert held / 18 == pytest.approx(answer["model"]["parameters"] + copied, rel=2e-3)
+    assert answer["fit"]["headroom_bytes"] > 0
+    assert first["allocated"] < 80e9
+
+
+def test_a_fifth_of_the_activations_is_left() -> None:
+    """Section 6.1, figure 7: sequence parallelism and selective recomputation keep 34 / t of 10 + (24 + 5 a s / h) / t."""
+    shape = {"config": CONFIG | {"n_embd": 25600, "n_head": 160, "n_positions": LENGTH}, "sequence_length": LENGTH}
+    before = of_layer(tensor_parallel=8, **shape)
+    after = of_layer(tensor_parallel=8, sequence_parallel=True, gradient_checkpointing="selective", **shape)
+    assert after / before == pytest.approx((34 / 8) / (10 + (24 + 64) / 8), rel=1e-3)
+
+
+def test_plans_to_100_000_devices_take_as_long_as_one() -> None:
+    """The work is one device of each kind of stage: equal segments of a stage share their traces."""
+    one, many = large("1T", pipeline_parallel=1), large("1T", data_parallel=196)
+    pools = [answer_to(request, deep=False)["pools"] for request in (one, many)]
+    assert len(pools[1]) == 3
+    assert sum(p["count"] for p in pools[1]) == 196 * 512
