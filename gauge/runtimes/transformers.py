@@ -39,6 +39,7 @@ from gauge.tensor import Dim, Tensor, tensor, total_bytes
 PREFILL = (("load", "after loading"), ("prefill", "prefill"), ("decode", "last generated token"))
 LOGITS_OF_LAST = ((4, 45), (2024, 9))
 TABLES_SHARED = ((4, 45), (2024, 9))
+ACTIVATION_SOURCE = "the model's forward pass in transformers, operator by operator; PyTorch 2.13"
 WHY_TABLES = "Before 4.45 every layer registered its own cosine and sine tables up to the longest position."
 
 
@@ -118,10 +119,13 @@ def _cache(case: Case) -> Iterator[Item]:
     """The cache of the whole sequence; while the prompt passes, a growing cache is still shorter: the low end."""
     plan = case.plan
     formats, model = _formats(plan), spread(case.model)
-    whole = state_items(model, _sequence(case, plan.tokens), formats)
-    prompt = state_items(model, _sequence(case, plan.prompt_length or plan.tokens), formats)
-    for full, short in zip(whole, prompt, strict=True):
-        yield replace(full, low=min(short.bytes, full.bytes)).at("prefill") if short != full else full.at("prefill")
+    whole, prompt = _sequence(case, plan.tokens), _sequence(case, plan.prompt_length or plan.tokens)
+    short: dict[tuple[object, ...], int] = {}
+    for (long, count), (start, _) in zip(model.state(whole), model.state(prompt), strict=True):
+        key = long.name, long.dims, formats(long).id
+        short[key] = short.get(key, 0) + start.stored_as(formats(start)).bytes * count
+    for full, low in zip(state_items(model, whole, formats), short.values(), strict=True):
+        yield replace(full, low=min(low, full.bytes)).at("prefill") if low < full.bytes else full.at("prefill")
         yield full.at("decode")
 
 
@@ -234,7 +238,8 @@ def activation_items(tensors: Iterable[tuple[Tensor, int]], moment: str) -> Iter
     """Activations of one moment; what has a vocabulary dimension is logits."""
     for one in stacked(tensors):
         kind = "logits" if any(e.dim is Dim.VOCAB for e in one.dims) else "activations"
-        yield item(kind, one, why="Alive while the prompt passes through this layer.", moments=(moment,))
+        why = "Alive while the prompt passes through this layer."
+        yield item(kind, one, why=why, source=ACTIVATION_SOURCE, moments=(moment,))
 
 
 LOADERS = {

@@ -81,3 +81,8 @@ def test_a_picture_is_cached_by_cross_attention() -> None:
     """Llama 3.2 11B Vision: eight layers attend to four tiles of 1,601 patches."""
     model = "meta-llama/Llama-3.2-11B-Vision-Instruct"
     assert cached(model=model, image_size=560) - cached(model=model) == 8 * 2 * 4 * 1601 * 8 * 128 * 2
+
+
+def test_a_prompt_inside_the_window_makes_layers_look_alike() -> None:
+    """Gemma 3's windowed and full layers cache the same while a prompt of one token passes, but not at the end."""
+    assert cached(model="google/gemma-3-27b-pt", prompt_length=1) == cached(model="google/gemma-3-27b-pt")
