@@ -58,6 +58,11 @@ class DeepSpeed(Sharded):
         return optimizer_of("adamw-fused") if found.id == "adamw" else found
 
     @property
+    def reduces_units(self) -> bool:
+        """Gradients go into a bucket as they are made."""
+        return False
+
+    @property
     def gradients_wait(self) -> bool:
         """An optimizer in host memory takes the gradients there."""
         return self.plan.cpu_offload != "none"

@@ -94,6 +94,11 @@ class Sharded(Training):
         return self.plan.cpu_offload == "all"
 
     @property
+    def reduces_units(self) -> bool:
+        """Whether a layer's gradients stay whole until its last one was made, rather than going through buckets."""
+        return True
+
+    @property
     def reduce(self) -> Format:
         """The format that gradients are reduced in."""
         return self.how.compute
@@ -201,7 +206,7 @@ class Sharded(Training):
         optimizer = self.optimizer
         if self.plan.optimizer_in_backward:
             return Gradients(kept=_used_up, used=lambda w: optimizer.temporaries([(self.shards.state(w), 1)]))
-        unit = reduced(self.reduce) if self.gathers else None
+        unit = reduced(self.reduce) if self.gathers and self.reduces_units else None
         resident = self.plan.gradient_accumulation > 1 or self.keeps_gradients
         if self.gradients_wait:
             return Gradients(kept=_used_up, unit=unit)
