@@ -64,7 +64,7 @@ def _widest(model: Model) -> tuple[int, int]:
         for layer in block.layers:
             if isinstance(layer, Attention) and layer.caches:
                 found.append((layer.heads, layer.values_head))
-            elif isinstance(layer, LatentAttention):
+            elif isinstance(layer, LatentAttention) and layer.indexer is None:
                 found.append((layer.heads, layer.kv_rank))
     return max(found, key=lambda pair: pair[0] * pair[1])
 

@@ -16,12 +16,13 @@ from gauge.breakdown import Factor, Item, constant, item, product
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FORMATS, Format
 from gauge.layers.attention import Attention
+from gauge.layers.latent_attention import LatentAttention
 from gauge.memory.collect import stacked
 from gauge.memory.engine_graphs import graph_items
 from gauge.memory.engine_pass import Sampler, forward_peak, held_by_caller, quantized_input
 from gauge.memory.engine_pictures import Pictures, pictures
 from gauge.memory.overhead import context, fuses_all_reduce, hopper, matrix_workspace, multiprocessors
-from gauge.memory.paged_cache import Paging, kinds, paging
+from gauge.memory.paged_cache import BLOCK_TOKENS, Paging, kinds, paging
 from gauge.memory.stages import Stage, stages
 from gauge.memory.state import WHY_CACHE, state_items
 from gauge.model import Model
@@ -39,8 +40,8 @@ from gauge.runtimes.serving import (
     serving_mesh,
 )
 from gauge.sequence import Sequence
-from gauge.tensor import Dim, Tensor, tensor
-from gauge.units import GIB, round_up
+from gauge.tensor import Dim, Tensor, tensor, total_bytes
+from gauge.units import GIB, ceil_div, round_up
 
 SOURCE = "https://github.com/vllm-project/vllm, release 0.19"
 MOMENTS = (("load", "after loading"), ("profile", "start-up profile"), ("serve", "serving"))
@@ -51,6 +52,7 @@ FORWARD_WORDS = "Alive at the largest operator of the profiled forward pass."
 LARGE_DEVICE = 70 * GIB
 GRAPH_SIZES = (1, 2, 4)
 LARGEST_GRAPH = 512
+LATENT_CONTEXT = 64 * 1024  # tokens of cached latents that one chunk expands at most
 ALIGNED_ROWS = 16  # a row of so many entries begins where wide loads may
 
 
@@ -167,9 +169,10 @@ def _forward(stage: Stage, settings: Settings) -> Iterator[Item]:
         extra = quantized_input(model, profile_how(settings.plan), tokens)
         flying += [extra] if extra else []
     if settings.plan.pipeline_parallel > 1:
-        shape = ((Dim.COPIES, 2 if stage.first else 4), (Dim.TOKENS, tokens), (Dim.HIDDEN, model.hidden))
+        shape = ((Dim.COPIES, 2 if stage.first else 3), (Dim.TOKENS, tokens), (Dim.HIDDEN, model.hidden))
         flying.append(tensor("streams handed between stages", settings.dtype, *shape))
-    yield from _profiled(flying, "activations", FORWARD_WORDS)
+    latents = _expanded(stage, settings)
+    yield from _profiled(max(flying, latents, key=total_bytes), "activations", FORWARD_WORDS)
     yield from _workspaces(peak.workspaces, settings)
     yield constant(
         "workspace",
@@ -179,6 +182,21 @@ def _forward(stage: Stage, settings: Settings) -> Iterator[Item]:
     )
     yield from _matrix_workspace(settings)
     yield from _encoder(stage, settings)
+
+
+def _expanded(stage: Stage, settings: Settings) -> list[Tensor]:
+    """What latent attention of a chunk behind a long context would expand, which the profile makes for show."""
+    layer, plan = stage.model.first(LatentAttention), settings.plan
+    if layer is None or settings.old:
+        return []
+    context = min(max(8 * plan.tokens, 4 * settings.most * BLOCK_TOKENS), LATENT_CONTEXT)
+    heads = ceil_div(layer.heads, plan.tensor_parallel)
+    each = (Dim.HEADS, heads), (Dim.HEAD, layer.nope + layer.value_head)
+    stream = (Dim.COPIES, 2), (Dim.TOKENS, settings.tokens), (Dim.HIDDEN, stage.model.hidden)
+    return [
+        tensor("keys and values of a long context, expanded from latents", settings.dtype, (Dim.CELLS, context), *each),
+        tensor("residual stream and attention input", settings.dtype, *stream),
+    ]
 
 
 def _matrix_workspace(settings: Settings) -> Iterator[Item]:

@@ -9,7 +9,9 @@ import pytest
 from gauge.api import answer_to
 from gauge.memory.engine_weights import block_size
 from gauge.memory.paged_cache import Kind, paging
-from gauge.memory.stages import shares
+from gauge.memory.stages import shares, stages
+from gauge.request import parse
+from gauge.runtimes.vllm import Settings, profile
 from gauge.units import GIB, MIB
 
 LLAMA = "meta-llama/Llama-3.1-8B"
@@ -200,3 +202,20 @@ def test_matrix_workspaces_follow_the_generation() -> None:
     """cuBLAS takes eight buffers of 4 MiB on Hopper, two of 4 MiB and sixteen of 8 KiB elsewhere, none on a TPU."""
     sizes = {d: sum(i["bytes"] for i in labelled(ask(device=d), "cuBLAS")) for d in ("h100-80gb", "a100-80gb-sxm", "tpu-v5e")}
     assert sizes == {"h100-80gb": 32 * MIB, "a100-80gb-sxm": 8_519_680, "tpu-v5e": 0}
+
+
+def test_stages_that_hand_on_peak_in_the_forward_pass() -> None:
+    """Start-up logs of Llama 3.1 8B in stages on H100: 1.05 to 1.10 GiB where no sampler runs."""
+    request = {"runtime_version": "0.19.0", "device": "h100-80gb", "max_num_batched_tokens": 8192, "pipeline_parallel": 4}
+    case = parse({"runtime": "vllm", "model": LLAMA, **request})
+    found = [sum(i.bytes for i in profile(stage, Settings(case))) / GIB for stage in stages(case.model, 4)]
+    assert found[0] == pytest.approx(1.05, abs=0.01)
+    assert found[1] == found[2] == pytest.approx(1.10, abs=0.011)
+    assert found[3] == pytest.approx(1.89, abs=0.01)
+
+
+def test_latents_of_a_long_context_are_expanded_for_show() -> None:
+    """DeepSeek-V2-Lite on an A100: 65,536 tokens x 16 heads x 256 x 2 bytes are more than its sampler with 256 rows."""
+    found = ask(model="deepseek-ai/DeepSeek-V2-Lite", device="a100-80gb-sxm", sequence_length=8192, max_num_seqs=128)
+    (shown,) = labelled(found, "expanded from latents")
+    assert shown["bytes"] == 65_536 * 16 * 256 * 2
