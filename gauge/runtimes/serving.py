@@ -14,9 +14,11 @@ from gauge.breakdown import Factor, Item, Pool, item, merged, product
 from gauge.case import Breakdown, Case
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, FORMATS, Format, format_of
+from gauge.hardware import Device
 from gauge.layers.attention import Attention
 from gauge.memory.collect import layered
 from gauge.memory.engine_weights import absorbed, padded_vocabulary, rotary_tables, rounding
+from gauge.memory.overhead import platform
 from gauge.memory.state import cache_formats
 from gauge.memory.weights import stored, weight_items
 from gauge.model import Model
@@ -166,12 +168,24 @@ def answered(
     return Breakdown(pools=(pool,), capacity=capacity, warnings=tuple(warnings(worst)), spare=spare)
 
 
+def captures(device: Device | None) -> bool:
+    """Whether a device has graphs of kernels that engines capture."""
+    return platform(device) in ("cuda", "rocm")
+
+
+def elsewhere(device: Device | None) -> Iterator[str]:
+    """A remark where an engine's policies are known from another platform."""
+    if device is not None and platform(device) not in ("cuda", "rocm"):
+        yield f"These are the policies of the engine on GPUs of NVIDIA and AMD; on {device.title} another backend runs."
+
+
 # ------------------------------------------------------------------------------------------------ what cannot be
 def check_degrees(case: Case) -> None:
     """Degrees that the engine's layers cannot be split by. Raises RequestError."""
     plan, model, device = case.plan, case.model, case.cluster.device
-    if device is not None and device.kind == "mobile":
-        raise RequestError("runtime", f"{plan.runtime} does not run on phones", "use llama.cpp or transformers")
+    if device is not None and device.kind in ("mobile", "cpu"):
+        where = "phones" if device.kind == "mobile" else "processors as it does on GPUs, which is what is known here"
+        raise RequestError("runtime", f"{plan.runtime} does not run on {where}", "use llama.cpp or transformers")
     degree, layers = plan.tensor_parallel, len(model.decoder.blocks)
     rows = round_up(model.vocab, VOCAB_MULTIPLE)
     if degree > 1 and rows % degree:

@@ -20,7 +20,18 @@ from gauge.memory.stages import Stage, stages
 from gauge.memory.state import state_items
 from gauge.overheads import overhead
 from gauge.runtimes.release import release
-from gauge.runtimes.serving import TENSOR_RULES, Rank, answered, check_degrees, engine_weights, formats, profile_how, serving_mesh
+from gauge.runtimes.serving import (
+    TENSOR_RULES,
+    Rank,
+    answered,
+    captures,
+    check_degrees,
+    elsewhere,
+    engine_weights,
+    formats,
+    profile_how,
+    serving_mesh,
+)
 from gauge.sequence import Sequence
 from gauge.tensor import Dim, Tensor, tensor
 from gauge.units import GIB
@@ -135,7 +146,7 @@ def _passing(stage: Stage, case: Case) -> Iterator[Item]:
             row: Tensor = tensor(name, format, (Dim.BATCH, plan.batch_size), (Dim.VOCAB, head.outputs))
             yield item("logits", row, why="One row a running sequence.", source=SOURCE, moments=("serve",))
     yield constant("workspace", overhead("sglang", "workspace"), scope="allocated", moments=("serve",))
-    if not plan.enforce_eager:
+    if not plan.enforce_eager and captures(case.cluster.device):
         yield constant("cuda_graphs", overhead("sglang", "graphs"), moments=("serve",))
 
 
@@ -152,6 +163,7 @@ def serving(case: Case) -> Breakdown:
 
 
 def _remarks(case: Case, worst: Rank) -> Iterator[str]:
+    yield from elsewhere(case.cluster.device)
     yield "SGLang's own logs cover weights and pool; its activations, workspaces and graphs are given as ranges."
     if worst.pool is not None and worst.pool < worst.needs:
         yield "The static share does not hold the cache that these sequences need: SGLang would queue them."

@@ -33,7 +33,9 @@ from gauge.runtimes.serving import (
     TENSOR_RULES,
     Rank,
     answered,
+    captures,
     check_degrees,
+    elsewhere,
     engine_weights,
     formats,
     profile_how,
@@ -142,7 +144,7 @@ class Settings:
     @property
     def captured(self) -> int:
         """CUDA graphs that are captured: piecewise ones for each batch size, whole ones too where those are."""
-        if self.plan.enforce_eager:
+        if self.plan.enforce_eager or not captures(self.case.cluster.device):
             return 0
         largest = min(self.rows, 256) if self.old else min(2 * self.rows, LARGEST_GRAPH)
         step = 8 if self.old or self.release.before((0, 12), (2025, 12)) else 16
@@ -369,6 +371,7 @@ def serving(case: Case) -> Breakdown:
 
 def _remarks(settings: Settings, worst: Rank) -> Iterator[str]:
     plan, model = settings.plan, settings.case.model
+    yield from elsewhere(settings.case.cluster.device)
     if settings.share is None and plan.gpu_memory_utilization is not None:
         yield "gpu_memory_utilization is a share of a device: give device or device_memory to learn the pool."
     if worst.pool is not None and worst.pool < worst.needs:

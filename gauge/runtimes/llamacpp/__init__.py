@@ -27,6 +27,7 @@ from gauge.runtimes.llamacpp.context import UBATCH, Context, context_of
 from gauge.runtimes.llamacpp.placement import (
     HOST,
     Placement,
+    accelerators,
     file_type_of,
     header_items,
     placement_of,
@@ -45,7 +46,7 @@ COMPUTE_SOURCE = "ggml-org/llama.cpp src/llama-graph.cpp; compute buffer sizes p
 WHY_OUTPUT = "Logits that the server hands to samplers, a row a slot; it grows when a batch asks for more."
 WHY_INPUTS = "Inputs are written in host memory before a device reads them."
 INPUT_SOURCE = "`CUDA_Host compute buffer` of published start-up logs"
-WHY_REPACK = "A processor with AVX2 keeps these matrices a second time, in its own order; the mapped file can be evicted."
+WHY_REPACK = "A processor keeps these matrices a second time, in its own order; the mapped file can be evicted."
 REPACK_SOURCE = "`CPU_REPACK model buffer` of builds with AVX2; other processors repack other types, or none"
 
 
@@ -236,7 +237,7 @@ def _remarks(case: Case) -> Iterator[str]:
             "Files of models with eight experts that were made before 2024 keep a tensor for each expert and are "
             "smaller; their own header tells."
         )
-    if plan.gguf_types and (plan.devices or 0) > 0 and not any(SIGN in name for name in plan.gguf_types):
+    if plan.gguf_types and accelerators(case) and not any(SIGN in name for name in plan.gguf_types):
         yield "The header's types are exact in sum; how they spread over device and host follows the file type's rule."
 
 
@@ -255,9 +256,9 @@ def remedies(case: Case) -> list[Remedy]:
         out.append((f"{other} file", {"quantization": other}, "some loss of quality"))
     if plan.kv_cache_dtype is None:
         out.append(("8-bit cache", {"kv_cache_dtype": "q8_0", "attention": "flash"}, "small risk to quality"))
-    if plan.devices and not plan.cpu_moe_layers and any(isinstance(layer, Experts) for b in blocks for layer in b.layers):
+    if accelerators(case) and not plan.cpu_moe_layers and any(isinstance(layer, Experts) for b in blocks for layer in b.layers):
         out.append(("experts in host memory", {"cpu_moe_layers": len(blocks)}, "slower; only attention stays on the GPU"))
-    if plan.devices and plan.gpu_layers is None:
+    if accelerators(case) and plan.gpu_layers is None:
         out.append(("half the layers in host memory", {"gpu_layers": len(blocks) // 2}, "several times slower"))
     return out
 
@@ -267,12 +268,13 @@ def command(case: Case) -> str:
     plan, context = case.plan, context_of(case)
     name = (case.model.id or "model").rpartition("/")[2]
     words = ["llama-server", "-m", f"{name}-{file_type_of(plan)}.gguf", "-c", str(context.tokens)]
-    if not plan.devices:
+    devices = accelerators(case)
+    if not devices:
         words += ["-dev", "none"]
     else:
         words += ["-ngl", "all" if plan.gpu_layers is None else str(plan.gpu_layers)]
         words += ["--n-cpu-moe", str(plan.cpu_moe_layers)] if plan.cpu_moe_layers else []
-        words += ["--split-mode", "layer"] if plan.devices > 1 else []
+        words += ["--split-mode", "layer"] if devices > 1 else []
     if (plan.ubatch_size or UBATCH) != UBATCH:
         words += ["-ub", str(plan.ubatch_size)]
         words += ["-b", str(plan.ubatch_size)] if (plan.ubatch_size or 0) > 2048 else []

@@ -16,6 +16,7 @@ from gauge.formats import FORMATS, Format
 from gauge.gguf.file_types import stored_types, traits_of
 from gauge.gguf.tensors import Stored, file_tensors
 from gauge.memory.collect import stacked
+from gauge.memory.overhead import platform
 from gauge.memory.roles import component_of, label_of
 from gauge.model import Model
 from gauge.plan import Plan
@@ -93,12 +94,17 @@ def file_type_of(plan: Plan) -> str:
     return SAME.get(plan.quantization, plan.quantization)
 
 
+def accelerators(case: Case) -> int:
+    """Devices that layers can be offloaded to: none where the device is a processor or a phone, which computes itself."""
+    return 0 if platform(case.cluster.device) == "host" else case.plan.devices or 0
+
+
 def placement_of(case: Case) -> Placement:
     """Where every tensor of the case's file goes."""
     model, plan = case.model, case.plan
     weights = file_weights(model, plan)
     count = max((w.stored.block for w in weights), default=-1) + 1
-    devices = plan.devices or 0
+    devices = accelerators(case)
     offloaded = 0 if not devices else count + 1 if plan.gpu_layers is None else min(plan.gpu_layers, count + 1)
     output_first = policy_of(plan.runtime_version).output_first
     first = count + 1 - offloaded if output_first or offloaded > count else count - offloaded
