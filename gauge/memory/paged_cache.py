@@ -109,14 +109,16 @@ def _kinds(layer: Layer, formats: Callable[[Tensor], Format], rules: Rules, mesh
         yield Kind("recurrent", 0, recurrent, 0)
 
 
-def paging(layers: list[Kind]) -> Paging | None:
-    """The groups that an engine makes of these layers; None where nothing is cached."""
+def paging(layers: list[Kind], alignment: int = ALIGNMENT) -> Paging | None:
+    """The groups that an engine makes of these layers; None where nothing is cached. Blocks of attention that are
+    enlarged are a multiple of `alignment` tokens.
+    """
     if not layers:
         return None
     reaches = {(k.reach, k.limit) for k in layers}
     if len(reaches) == 1 and layers[0].reach != "recurrent":
         return _uniform(layers)
-    return _grouped(_equal_pages(layers))
+    return _grouped(_equal_pages(layers, alignment))
 
 
 def _uniform(layers: list[Kind]) -> Paging:
@@ -127,7 +129,7 @@ def _uniform(layers: list[Kind]) -> Paging:
     return Paging((layers[0],), 1, whole, BLOCK_TOKENS, 0)
 
 
-def _equal_pages(layers: list[Kind]) -> list[Kind]:
+def _equal_pages(layers: list[Kind], alignment: int) -> list[Kind]:
     """Pages made equal: attention blocks take more tokens until they are as large as the largest page."""
     state = max((k.page for k in layers if k.reach == "recurrent"), default=0)
     cache = max((k.page for k in layers if k.reach != "recurrent"), default=0)
@@ -135,7 +137,7 @@ def _equal_pages(layers: list[Kind]) -> list[Kind]:
         return [Kind(k.reach, k.limit, state, 1) for k in layers]
     tokens = BLOCK_TOKENS
     if state > cache:
-        tokens = round_up(ceil_div(state * BLOCK_TOKENS, cache), ALIGNMENT)
+        tokens = round_up(ceil_div(state * BLOCK_TOKENS, cache), alignment)
     page = cache * tokens // BLOCK_TOKENS
     return [Kind(k.reach, k.limit, page, tokens) for k in layers]
 

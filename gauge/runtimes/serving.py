@@ -72,10 +72,12 @@ def profile_how(plan: Plan) -> How:
     )
 
 
-def formats(plan: Plan) -> Callable[[Tensor], Format]:
-    """The format of each state tensor under this plan."""
+def formats(plan: Plan, states: Format = FLOAT32) -> Callable[[Tensor], Format]:
+    """The format of each state tensor under this plan; `states` is that of recurrent states proper, which the models'
+    own code keeps in float32. Inputs of short convolutions have the model's dtype.
+    """
     key = format_of(plan.kv_cache_dtype or plan.dtype)
-    return cache_formats(key, None, lambda t: t.format if t.format is FLOAT32 else FORMATS[plan.dtype])
+    return cache_formats(key, None, lambda t: states if t.format is FLOAT32 else FORMATS[plan.dtype])
 
 
 def shaped(model: Model, degree: int) -> Callable[[Tensor], Tensor]:

@@ -14,15 +14,17 @@ from functools import cached_property
 
 from gauge.breakdown import Factor, Item, constant, item, product
 from gauge.case import Breakdown, Case, Runtime
-from gauge.formats import FORMATS, Format
+from gauge.formats import FLOAT16, FLOAT32, FORMATS, Format
 from gauge.layers.attention import Attention
 from gauge.layers.latent_attention import LatentAttention
+from gauge.layers.linear_attention import KimiDelta
 from gauge.memory.collect import stacked
 from gauge.memory.engine_graphs import graph_items
 from gauge.memory.engine_pass import Sampler, forward_peak, held_by_caller, quantized_input
 from gauge.memory.engine_pictures import Pictures, pictures
+from gauge.memory.engine_weights import text_config
 from gauge.memory.overhead import context, fuses_all_reduce, hopper, matrix_workspace, multiprocessors
-from gauge.memory.paged_cache import BLOCK_TOKENS, Paging, kinds, paging
+from gauge.memory.paged_cache import ALIGNMENT, BLOCK_TOKENS, Paging, kinds, paging
 from gauge.memory.stages import Stage, stages
 from gauge.memory.state import WHY_CACHE, state_items
 from gauge.model import Model
@@ -54,6 +56,7 @@ FORWARD_WORDS = "Alive at the largest operator of the profiled forward pass."
 LARGE_DEVICE = 70 * GIB
 GRAPH_SIZES = (1, 2, 4)
 LARGEST_GRAPH = 512
+LATENT_ALIGNMENT = 64  # tokens that blocks of cached latents are a multiple of
 LATENT_CONTEXT = 64 * 1024  # tokens of cached latents that one chunk expands at most
 ALIGNED_ROWS = 16  # a row of so many entries begins where wide loads may
 
@@ -340,7 +343,23 @@ def _whole(tokens: int, window: int | None, chunk: int | None) -> int:
 
 def groups_of(model: Model, plan: Plan) -> Paging | None:
     """The groups of layers that share the cache's blocks."""
-    return paging(kinds(model, formats(plan), TENSOR_RULES, serving_mesh(plan)))
+    alignment = LATENT_ALIGNMENT if model.first(LatentAttention) else ALIGNMENT
+    found = kinds(model, formats(plan, state_format(model, plan)), TENSOR_RULES, serving_mesh(plan))
+    return paging(found, alignment)
+
+
+def state_format(model: Model, plan: Plan) -> Format:
+    """The format of recurrent states: the model's dtype, unless its configuration or its architecture asks for another.
+
+    Source: vLLM model_executor/models/config.py and layers/mamba/mamba_utils.py.
+    """
+    config = text_config(model)
+    if model.first(KimiDelta) is not None:
+        return FLOAT32
+    if model.family == "nemotron_h":
+        early = release(plan.runtime_version).before((0, 11), (2025, 10))
+        return FORMATS.get(str(config.get("mamba_ssm_cache_dtype")), FLOAT16 if early else FLOAT32)
+    return FORMATS.get(str(config.get("mamba_ssm_dtype")), FORMATS[plan.dtype])
 
 
 # ------------------------------------------------------------------------------------------------ breakdown
@@ -358,7 +377,8 @@ def rank(stage: Stage, settings: Settings) -> Rank:
         return Rank((*fixed, *captured, *before(settings)), pool, 0, 0)
     items = (*fixed, *needed(stage, settings, groups), *captured, *before(settings))
     needs = blocks_of(settings, groups) * groups.block
-    return Rank(items, pool, needs, groups.block * len(groups.kinds), groups.tokens)
+    tokens = groups.tokens if any(k.reach != "recurrent" for k in groups.kinds) else settings.plan.tokens
+    return Rank(items, pool, needs, groups.block * len(groups.kinds), tokens)
 
 
 def serving(case: Case) -> Breakdown:
@@ -383,7 +403,7 @@ def _remarks(settings: Settings, worst: Rank) -> Iterator[str]:
     groups = groups_of(model, plan)
     if groups is not None and groups.padding:
         yield f"vLLM groups layers by kind and pads them: {groups.padding} empty layers share the cache's pool."
-    if groups is not None and any(k.reach == "recurrent" for k in groups.kinds):
+    if groups is not None and len({k.reach == "recurrent" for k in groups.kinds}) == 2:
         yield f"Attention blocks are enlarged to {groups.tokens} tokens so that their page holds a recurrent state."
 
 

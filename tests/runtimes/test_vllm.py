@@ -219,3 +219,22 @@ def test_latents_of_a_long_context_are_expanded_for_show() -> None:
     found = ask(model="deepseek-ai/DeepSeek-V2-Lite", device="a100-80gb-sxm", sequence_length=8192, max_num_seqs=128)
     (shown,) = labelled(found, "expanded from latents")
     assert shown["bytes"] == 65_536 * 16 * 256 * 2
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "tokens"),
+    [
+        ("nvidia/NVIDIA-Nemotron-Nano-9B-v2", "0.10.1", 672),  # issue 24280: states in float16 then
+        ("Qwen/Qwen3-Next-80B-A3B-Instruct", "0.19.0", 544),  # start-up log: padding the other page by 1.49 %
+        ("ibm-granite/granite-4.0-h-tiny", "0.19.0", 400),  # pull request 25752: a page of 788 kB, 2 kB a token
+    ],
+)
+def test_enlarged_blocks_are_those_of_the_logs(model: str, version: str, tokens: int) -> None:
+    found = ask(model=model, device="h200", runtime_version=version)
+    assert any(f"enlarged to {tokens:,} tokens" in w.replace(str(tokens), f"{tokens:,}") for w in found["warnings"])
+
+
+def test_a_model_of_states_alone_counts_whole_sequences() -> None:
+    found = ask(model="state-spaces/mamba-2.8b-hf", device="l4", sequence_length=4096)
+    assert not any("enlarged" in w for w in found["warnings"])
+    assert found["capacity"]["kv_pool_tokens"] % 4096 == 0
