@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gauge.formats import BFLOAT16
-from gauge.layers.attention_kernels import Scores, attend
+from gauge.layers.attention_kernels import Kernel, Scores, attend
 from gauge.layers.linear import Linear
 from gauge.layers.norm import Norm
 from gauge.layers.rotary import rotate, tables_of
@@ -133,13 +133,14 @@ class CompressedAttention:
             yield Tensor(name, shape, BFLOAT16, role=role)
 
     def forward(self, tape: Tape, x: Value) -> Value:
-        """Project, rotate, attend eagerly with sinks, project back in groups."""
+        """Project, rotate, attend with sinks (eagerly in the model's own code), project back in groups."""
         with tape.hold(x):
             q = self.query_up(tape, self.query_norm(tape, self.query_down(tape, x, "query latent")), "queries")
             q = Norm("q_b_norm", self.head, affine=False, over=Dim.HEAD)(tape, q)
             k = Norm("kv_norm", self.head, over=Dim.HEAD)(tape, self.key(tape, x, "keys"))
             q, k = (rotate(tape, v, self.rope, tables_of(tape, v, self.rope, own=True), joined=True) for v in (q, k))
-            out = attend(tape, "eager", q, k, k, Scores(masked=True, softmax32=False, sinks=True))
+            kernel: Kernel = "flash" if tape.how.kernels == "fused" else "eager"
+            out = attend(tape, kernel, q, k, k, Scores(masked=True, softmax32=False, sinks=True))
             rows = tuple(e for e in x.dims if e.dim is not Dim.HIDDEN)
             size = self.heads * self.head // self.groups
             grouped = tape.alias(out, (*rows, *dims((Dim.GROUPS, self.groups), (Dim.HEAD, size))))
