@@ -196,9 +196,12 @@ def _prefill(case: Case, which: Release) -> Iterator[Item]:
     worst: tuple[int, tuple[Storage, ...]] = (0, ())
     generates = next(iter(model.state(Sequence(1, 1, 1))), None) is not None
     ends = [m.alive for m in _output(model, how, where, which, plan.logits)] if generates else []
+    seen: set[int] = set()
     for segment in run.segments:
-        if segment.name == "head" and generates:
+        # NOTE: equal blocks share one trace, whose moments need to be weighed only once.
+        if id(segment.trace) in seen or (segment.name == "head" and generates):
             continue
+        seen.add(id(segment.trace))
         if on_phone(case):
             ends += planned(segment.trace)
             continue

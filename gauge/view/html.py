@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-VOID = frozenset({"input", "br", "hr", "img", "meta", "link", "rect", "line", "path", "circle", "use"})
+HTML_VOID = frozenset({"input", "br", "hr", "img", "meta", "link"})
+VOID = HTML_VOID | {"rect", "line", "path", "circle", "use"}
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
@@ -35,41 +36,49 @@ def escape(text: str) -> Markup:
 
 def join(*children: Child) -> Markup:
     """Children one after the other: markup stays, text is escaped, `None` vanishes, lists are flattened."""
-    return Markup("".join(_pieces(children)))
+    if len(children) == 1 and isinstance(children[0], Markup):
+        return children[0]
+    pieces: list[str] = []
+    _gather(children, pieces)
+    return Markup("".join(pieces))
 
 
-def _pieces(children: Iterable[Child]) -> Iterable[str]:
+def _gather(children: Iterable[Child], pieces: list[str]) -> None:
     for child in children:
         if child is None:
             continue
         if isinstance(child, Markup):
-            yield child
+            pieces.append(child)
         elif isinstance(child, (str, int)):
-            yield escape(str(child))
+            pieces.append(escape(str(child)))
         else:
-            yield from _pieces(child)
+            _gather(child, pieces)
 
 
 def tag(element: str, /, *children: Child, **attributes: Value) -> Markup:
     """`<name attributes>children</name>`; `class_` and `data_key` spell `class` and `data-key`; `False` and
     `None` are left out.
     """
-    opened = f"<{element}{''.join(_attribute(key, value) for key, value in attributes.items())}>"
+    pieces = ["<", element]
+    for key, value in attributes.items():
+        if value is None or value is False:
+            continue
+        pieces.append(_spelled(key))
+        if value is not True:
+            pieces += ('="', escape(str(value)), '"')
     if element in VOID and not children:
-        return Markup(opened if element in {"input", "br", "hr", "img", "meta", "link"} else opened[:-1] + "/>")
-    return Markup(f"{opened}{join(*children)}</{element}>")
-
-
-def _attribute(key: str, value: Value) -> str:
-    if value is None or value is False:
-        return ""
-    return f" {_spelled(key)}" if value is True else f' {_spelled(key)}="{escape(str(value))}"'
+        pieces.append(">" if element in HTML_VOID else "/>")
+        return Markup("".join(pieces))
+    pieces.append(">")
+    _gather(children, pieces)
+    pieces += ("</", element, ">")
+    return Markup("".join(pieces))
 
 
 @lru_cache(maxsize=256)
 def _spelled(key: str) -> str:
     # NOTE: viewBox and its like are camel case in SVG; everything else is spelled with hyphens.
-    return key.rstrip("_").replace("_", "-")
+    return " " + key.rstrip("_").replace("_", "-")
 
 
 def raw(text: str) -> Markup:
