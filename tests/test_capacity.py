@@ -131,3 +131,8 @@ def test_a_trainer_spreads_a_model_through_fsdp() -> None:
     assert answer_to(spread | {"data_parallel": few}, deep=False)["fit"]["headroom_bytes"] >= 0
     assert answer_to(spread | {"data_parallel": few // 2}, deep=False)["fit"]["headroom_bytes"] < 0
     assert answer_to(plan | {"device": "h100-80gb", "method": "lora"})["capacity"]["min_devices"] == 1
+
+
+def test_a_vision_language_model_spreads_over_devices_too() -> None:
+    found = asked(model="Qwen/Qwen2.5-VL-72B-Instruct", device="h100-80gb", sequence_length=2048)
+    assert found["capacity"]["min_devices"] == 2

@@ -40,7 +40,10 @@ EXPERT_RULES: Rules = ((Dim.EXPERTS, Axis.EXPERT),)
 VOCAB_MULTIPLE = 64
 WHY_TABLE = "Cosines and sines of every position up to the model's longest; each rank keeps the whole table."
 WHY_ABSORBED = "Latent attention keeps the way up from the latent a second time, in the shape that decoding needs."
-WHY_RESERVE = "The engine takes its whole share of the device at start; the request does not need this part."
+WHY_RESERVE = (
+    "The engine takes its whole share of the device at start; the request does not need this part. "
+    "Prefixes that were computed stay cached in it until the room is needed."
+)
 WHY_ROUNDING = "PyTorch's allocator books large tensors in whole 2 MiB segments."
 
 

@@ -44,10 +44,11 @@ WHY_TABLES = "Before 4.45 every layer registered its own cosine and sine tables 
 
 
 def inference(case: Case) -> Breakdown:
-    """Weights, cache and the prefill's peak on the fullest device; layers are spread evenly over several."""
+    """Weights, cache and the prefill's peak on the fullest device; layers are shared evenly over several."""
     count = case.cluster.count
-    spread = count > 1 and len(case.model.parts) == 1 and count <= len(case.model.decoder.blocks)
-    pools = [_pool(replace(case, model=s.model)) for s in stages(case.model, count if spread else 1)]
+    one_stack = all(p.optional for p in case.model.parts[:-1])
+    shared = count > 1 and one_stack and count <= len(case.model.decoder.blocks)
+    pools = [_pool(replace(case, model=s.model)) for s in stages(case.model, count if shared else 1)]
     return Breakdown(pools=(max(pools, key=lambda p: p.device),), warnings=(REMARK,) if on_phone(case) else ())
 
 
