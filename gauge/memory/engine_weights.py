@@ -19,7 +19,12 @@ from gauge.units import MIB, round_up
 SEGMENT = 2 * MIB
 LARGE = 10 * MIB
 LARGEST_REST = MIB  # a rest up to this size stays with its block
-FUSED = (("query", "key", "value"), ("mlp_gate", "mlp_up"), ("expert_gate", "expert_up"))
+FUSED = (
+    ("query", "key", "value"),
+    ("mlp_gate", "mlp_up"),
+    ("expert_gate", "expert_up"),
+    ("shared_expert_gate", "shared_expert_up"),
+)
 UNSCALED = frozenset({"llama3", "default", "mrope", "none", ""})
 
 
