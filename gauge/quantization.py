@@ -26,6 +26,8 @@ KEPT = frozenset(
         "router",
     }
 )
+EXPERTS_ALONE = ("mxfp4",)  # schemes that narrow nothing else where there are routed experts
+EXPERT = "expert_"
 TOWER = "tower."  # how weights of vision and sound towers begin: calibrated recipes leave them out
 
 
@@ -52,7 +54,7 @@ class Scheme:
     def stored(self, weight: Tensor, dtype: Format) -> Iterator[Tensor]:
         """The tensors that hold `weight` in memory."""
         kept = weight.role in KEPT or (not self.towers and weight.name.startswith(TOWER))
-        if self.format is None or kept or _width(weight) < 2:
+        if self.format is None or kept or weight.role.endswith("_bias") or _width(weight) < 2:
             yield weight.stored_as(dtype)
             return
         yield weight.stored_as(self.format)
@@ -171,8 +173,10 @@ def share_kept(sparsity: str) -> tuple[int, int] | None:
     return 10_000 - round(gone * 10_000), 10_000
 
 
-def store_of(quantization: str, sparsity: str, dtype: Format) -> Store:
+def store_of(quantization: str, sparsity: str, dtype: Format, routed: bool = False) -> Store:
     """How weights are stored under a scheme and a sparsity. Raises RequestError.
+
+    `routed`: the model has routed experts; MXFP4 then narrows those alone, as gpt-oss's `modules_to_not_convert` says.
 
     2:4 keeps two of four values and a 2-bit index for each; any other share is stored as compressed rows: kept values,
     a 32-bit column for each, a 32-bit start of each row.
@@ -181,11 +185,12 @@ def store_of(quantization: str, sparsity: str, dtype: Format) -> Store:
     scheme, kept = scheme_of(quantization), share_kept(sparsity)
 
     def dense(weight: Tensor) -> Iterator[Tensor]:
-        yield from scheme.stored(weight, dtype)
+        spared = routed and scheme.id in EXPERTS_ALONE and not weight.role.startswith(EXPERT)
+        yield from (weight.stored_as(dtype),) if spared else scheme.stored(weight, dtype)
 
     def sparse(weight: Tensor) -> Iterator[Tensor]:
         assert kept is not None
-        for held in scheme.stored(weight, dtype):
+        for held in dense(weight):
             plain = weight.role in KEPT or _width(weight) < 2 or held.role.endswith("_scale")
             yield from (held,) if plain else _pruned(held, kept)
 

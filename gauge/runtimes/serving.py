@@ -16,6 +16,7 @@ from gauge.errors import RequestError
 from gauge.formats import FLOAT32, FORMATS, Format, format_of
 from gauge.hardware import Device
 from gauge.layers.attention import Attention
+from gauge.layers.experts import Experts
 from gauge.memory.collect import layered
 from gauge.memory.engine_weights import absorbed, padded_vocabulary, rotary_tables, rounding
 from gauge.memory.overhead import platform
@@ -100,7 +101,7 @@ def shaped(model: Model, degree: int) -> Callable[[Tensor], Tensor]:
 def engine_weights(model: Model, plan: Plan, table: Format | None = None) -> Iterator[Item]:
     """Weights of one device and what is kept beside them; `table` is the format of position tables."""
     dtype = FORMATS[plan.dtype]
-    store = store_of(plan.quantization, plan.sparsity, dtype)
+    store = store_of(plan.quantization, plan.sparsity, dtype, model.first(Experts) is not None)
     shape, rules, mesh = shaped(model, plan.tensor_parallel), weight_rules(plan), serving_mesh(plan)
     yield from weight_items(model, store, rules, mesh, shape=shape)
     for one in rotary_tables(model, table or dtype):

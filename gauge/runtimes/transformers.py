@@ -14,6 +14,7 @@ from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, FORMATS, Format, format_of
 from gauge.hardware import Device
 from gauge.layers.attention import Attention
+from gauge.layers.experts import Experts
 from gauge.memory.arena import REMARK, phone_store, planned
 from gauge.memory.collect import layered, stacked
 from gauge.memory.engine_weights import positions, rotary_sizes, rounding
@@ -68,7 +69,7 @@ def _pool(case: Case) -> Pool:
     plan, model = case.plan, case.model
     dtype = FORMATS[plan.dtype]
     which = release(plan.runtime_version)
-    store = store_of(plan.quantization, plan.sparsity, dtype)
+    store = store_of(plan.quantization, plan.sparsity, dtype, model.first(Experts) is not None)
     if on_phone(case):
         store = phone_store(store, plan.quantization)
     plugin = which.says("lit") and plan.quantization.startswith("bnb")

@@ -238,3 +238,11 @@ def test_a_model_of_states_alone_counts_whole_sequences() -> None:
     found = ask(model="state-spaces/mamba-2.8b-hf", device="l4", sequence_length=4096)
     assert not any("enlarged" in w for w in found["warnings"])
     assert found["capacity"]["kv_pool_tokens"] % 4096 == 0
+
+
+def test_gpt_oss_narrows_its_experts_alone() -> None:
+    """The repository's safetensors hold 13.76 GB: MXFP4 experts, everything else in bfloat16."""
+    found = ask(model="openai/gpt-oss-20b", device="h100-80gb")
+    held = [i for i in found["pools"][0]["items"] if i["component"].startswith("weights.") and "rotary" not in i["component"]]
+    assert sum(i["bytes"] for i in held) == pytest.approx(13.76e9, rel=0.002)
+    assert all("÷" not in i["substituted"] for i in held if "attention" in i["component"] or "bias" in i["label"])
