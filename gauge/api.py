@@ -7,8 +7,9 @@ from typing import Any
 
 from gauge import estimation as engine
 from gauge import report
-from gauge.errors import RequestError
-from gauge.request import RequestErrors, parse
+from gauge.errors import RequestError, RequestErrors
+from gauge.fields import read_json
+from gauge.request import parse
 
 LONGEST_REQUEST = 4_000_000
 OUR_FAULT = "the engine failed on it"
@@ -36,8 +37,27 @@ def estimate(**request: Any) -> Estimate:
         raise RequestErrors([error]) from None
 
 
+def answer(request_json: str) -> str:
+    """One JSON request in, one JSON answer out. Never raises."""
+    return json.dumps(answer_text(request_json), allow_nan=False)
+
+
+def answer_text(request_json: str, deep: bool = True) -> dict[str, Any]:
+    """The answer to a request in JSON text. Never raises."""
+    if len(request_json) > LONGEST_REQUEST:
+        return _refused("request", f"it is longer than {LONGEST_REQUEST:,} characters", "make it smaller")
+    try:
+        request, twice, deeper = read_json(request_json)
+    except (ValueError, RecursionError):
+        return _refused("request", "it is not readable as JSON", "send one JSON object")
+    found = _twice(twice, deeper) if twice or deeper else _never_raises(request, deep)
+    if isinstance(request, dict) and "id" in request:
+        found["id"] = request["id"]
+    return found
+
+
 def answer_to(request: Any, deep: bool = True) -> dict[str, Any]:
-    """The answer to a request object; every failure is data."""
+    """The answer to a request object; whatever a request can do wrong is data."""
     try:
         if not isinstance(request, dict):
             raise RequestError("request", "it is no JSON object", "send an object of fields")
@@ -47,34 +67,7 @@ def answer_to(request: Any, deep: bool = True) -> dict[str, Any]:
     except RequestError as error:
         return report.failure([error])
     except (RecursionError, MemoryError, OverflowError) as why:
-        return report.failure(
-            [RequestError("request", f"it is too large or too deep ({type(why).__name__})", "make it smaller")]
-        )
-
-
-def answer(request_json: str) -> str:
-    """One JSON request in, one JSON answer out. Never raises."""
-    return json.dumps(answer_text(request_json), allow_nan=False)
-
-
-def answer_text(request_json: str, deep: bool = True) -> dict[str, Any]:
-    """The answer to a request in JSON text."""
-    if len(request_json) > LONGEST_REQUEST:
-        return report.failure(
-            [RequestError("request", f"it is longer than {LONGEST_REQUEST:,} characters", "make it smaller")]
-        )
-    try:
-        request = json.loads(request_json, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        return report.failure([RequestError("request", "it is not readable as JSON", "send one JSON object")])
-    found = _never_raises(request, deep)
-    if isinstance(request, dict) and "id" in request:
-        found["id"] = request["id"]
-    return found
-
-
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no JSON number")
+        return _refused("request", f"it is too large or too deep ({type(why).__name__})", "make it smaller")
 
 
 def _never_raises(request: Any, deep: bool) -> dict[str, Any]:
@@ -82,5 +75,20 @@ def _never_raises(request: Any, deep: bool) -> dict[str, Any]:
     try:
         return answer_to(request, deep)
     except Exception as why:
-        fault = RequestError("request", f"{OUR_FAULT} ({type(why).__name__}: {why})", "report it with this request")
-        return report.failure([fault])
+        return _refused("request", f"{OUR_FAULT} ({type(why).__name__}: {why})", "report it with this request")
+
+
+def _twice(outer: list[str], inner: list[str]) -> dict[str, Any]:
+    errors = [given_twice(name) for name in outer]
+    if inner:
+        errors.append(RequestError("request", f"it gives {inner[0][:40]!r} twice in one object", "keep one of them"))
+    return report.failure(errors)
+
+
+def given_twice(name: str) -> RequestError:
+    """The error of a field that a request gives more than once."""
+    return RequestError(name[:80], "it is given twice", "keep one of them")
+
+
+def _refused(field: str, message: str, remedy: str) -> dict[str, Any]:
+    return report.failure([RequestError(field, message, remedy)])

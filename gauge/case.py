@@ -74,8 +74,6 @@ class Runtime:
 
 
 def check_divides(field: str, degree: int, noun: str, count: int) -> None:
-    """A degree must divide a count of the model. Raises RequestError with the degrees that do."""
+    """A degree must divide a count of the model. Raises RequestError."""
     if degree > 1 and count % degree:
-        fitting = [d for d in range(2, count + 1) if count % d == 0 and d <= 4 * degree]
-        remedy = f"use {' or '.join(str(d) for d in (fitting[-3:] if fitting else [1]))}"
-        raise RequestError(field, f"{degree} does not divide {count} {noun}", remedy)
+        raise RequestError(field, f"{degree} does not divide {count} {noun}", f"use a divisor of {count}")

@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
-from gauge.errors import RequestError, shown
+from gauge.errors import RequestError, listed, shown
 from gauge.hardware import Device, mebibytes, usable_of
 from gauge.units import GIB
 
@@ -24,6 +25,7 @@ MODELS, DEVICES, INSTANCES = "models.jsonl", "devices.jsonl", "instances.jsonl"
 CONFIG = ', "config": '
 KIND = re.compile(r'\{"model_type": "([^"]*)"')
 LONGEST_SEARCH = 100
+ALMOST, ALIKE = 0.8, 0.6  # how near a spelling is
 
 
 @cache
@@ -66,7 +68,7 @@ def load_model(id: str) -> Entry:
     """The catalogue's entry of a model by id, alias or a tolerant spelling of either. Raises RequestError."""
     entry = _find(MODELS, id) or _tolerant(MODELS, id)
     if entry is None:
-        raise RequestError("model", f"{shown(id)} is not in the catalogue", _suggestion(MODELS, id, "or paste its config.json"))
+        raise _unknown("model", MODELS, id, "or paste its config.json")
     return entry
 
 
@@ -75,7 +77,7 @@ def load_device(id: str) -> Device:
     """A device by id or alias. Raises RequestError."""
     entry = _find(DEVICES, id) or _tolerant(DEVICES, id)
     if entry is None:
-        raise RequestError("device", f"{shown(id)} is not in the catalogue", _suggestion(DEVICES, id, "or give device_memory"))
+        raise _unknown("device", DEVICES, id, "or give device_memory")
     return device_of(entry)
 
 
@@ -121,15 +123,22 @@ def _tolerant(name: str, wanted: str) -> Entry | None:
     return _find(name, id) if id else None
 
 
-def _suggestion(name: str, wanted: str, otherwise: str) -> str:
-    names = [e["id"] for e in _ranked(name, wanted[:LONGEST_SEARCH])][:3]
-    if not names:
-        spellings = _spellings(name)
-        close = difflib.get_close_matches(_simple(wanted)[:80], spellings, n=3, cutoff=0.6)
-        names = list(dict.fromkeys(spellings[c] for c in close if spellings[c]))
-    if not names:
-        return f"choose one from the catalogue, {otherwise}"
-    return f"did you mean {', '.join(names)}? Choose one, {otherwise}"
+def _unknown(field: str, name: str, wanted: str, otherwise: str) -> RequestError:
+    """The error of a name that the catalogue lacks, with those that may have been meant."""
+    names = near(name, wanted)
+    told = f"did you mean {listed(names)}? Choose one, {otherwise}" if names else f"choose one from the catalogue, {otherwise}"
+    return RequestError(field, f"{shown(wanted)} is not in the catalogue", told, [{field: id} for id in names])
+
+
+def near(name: str, wanted: str, most: int = 3) -> list[str]:
+    """Ids that `wanted` may mean, likeliest first: spelled almost so, found by its words, or alike at all."""
+    plain, spellings = _simple(wanted.rpartition("/")[2])[:80], _spellings(name)
+
+    def alike(cutoff: float) -> list[str]:
+        return [spellings[c] for c in difflib.get_close_matches(plain, spellings, n=most, cutoff=cutoff) if spellings[c]]
+
+    found = [*alike(ALMOST), *(e["id"] for e in islice(_ranked(name, wanted[:LONGEST_SEARCH]), most))]
+    return list(dict.fromkeys(found or alike(ALIKE)))[:most]
 
 
 # ---------------------------------------------------------------------------------------------------- lists

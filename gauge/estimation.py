@@ -7,7 +7,7 @@ from functools import cached_property
 
 from gauge.breakdown import Pool
 from gauge.case import Breakdown, Case
-from gauge.request import unused
+from gauge.remarks import remarks
 from gauge.runtimes import runtime
 
 
@@ -31,7 +31,7 @@ class Estimate:
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """Remarks of the reader, the runtime and the request."""
-        return (*self.case.model.notes, *self.breakdown.warnings, *unused(self.case))
+        return (*self.case.model.notes, *self.breakdown.warnings, *remarks(self.case))
 
 
 def estimate(case: Case) -> Estimate:

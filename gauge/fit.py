@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from gauge.case import Case, Remedy, check_divides
+from gauge.case import Case, Remedy
 from gauge.errors import RequestError
 from gauge.estimation import Estimate, estimate
-from gauge.layers.attention import Attention
+from gauge.request import checked
 from gauge.runtimes import runtime
 from gauge.units import format_bytes
 
@@ -63,12 +63,7 @@ def changed(case: Case, **changes: Any) -> Case:
     """The case with some fields of its plan changed, checked as a request would be. Raises RequestError."""
     plan = case.plan.edited(**changes)
     count = plan.devices if "devices" in changes and plan.devices is not None else case.cluster.count
-    new = replace(case, plan=plan, cluster=replace(case.cluster, count=count))
-    attention = case.model.first(Attention)
-    if attention is not None:
-        check_divides("tensor_parallel", new.plan.tensor_parallel, "attention heads", attention.heads)
-    runtime(new.plan.runtime, new.plan.task).check(new)
-    return new
+    return checked(replace(case, plan=plan, cluster=replace(case.cluster, count=count)))
 
 
 def _room(case: Case, **changes: Any) -> int | None:

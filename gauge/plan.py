@@ -24,8 +24,12 @@ ATTENTION_CHOICES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knob:
-    """How one field is read and shown. `choices` is a table of (value, label), or the name of a table that
-    `gauge.request` looks up (`runtimes`, `optimizers`, `quantizations`)."""
+    """How one field is read and shown.
+
+    `choices` is a table of (value, label), or the name of a table that `gauge.fields` looks up (`runtimes`,
+    `optimizers`, `quantizations`). A count is at least `least`; a fraction may be 0 unless it must be `positive`; a
+    text that does not match `pattern` is not `wanted`, and `example` says what to give instead.
+    """
 
     kind: Kind
     label: str
@@ -37,7 +41,10 @@ class Knob:
     prominent: bool = False
     placeholder: str = ""
     least: int = 1
-    greatest: int | None = None
+    positive: bool = False
+    pattern: str = ""
+    wanted: str = ""
+    example: str = ""
 
 
 GROUPS = (
@@ -113,7 +120,16 @@ class Plan:
         choices="runtimes",
         prominent=True,
     )
-    runtime_version: str = knob("", "text", "Runtime version", "Picks between known policies of one runtime.", "task")
+    runtime_version: str = knob(
+        "",
+        "text",
+        "Runtime version",
+        "Picks between known policies of one runtime: a release, a build or a date.",
+        "task",
+        pattern=r"\d|^(main|master|nightly|latest|dev|stable)$",
+        wanted="a version",
+        example="a release, a build or a date, such as 0.19.0, b5353 or 2025-07",
+    )
     batch_size: int = knob(
         1,
         "count",
@@ -148,9 +164,7 @@ class Plan:
         "size",
         unit="tokens",
     )
-    image_size: int | None = knob(
-        None, "count", "Image size", "Pixels on one side, for vision models.", "size", unit="pixels"
-    )
+    image_size: int | None = knob(None, "count", "Image size", "Pixels on one side, for vision models.", "size", unit="pixels")
     device: str | None = knob(
         None,
         "device",
@@ -237,6 +251,7 @@ class Plan:
         "Share of the device that the engine takes at start.",
         "cache",
         tasks=INFERENCE,
+        positive=True,
     )
     max_num_seqs: int | None = knob(
         None, "count", "Most sequences", "Sequences that the engine schedules at once.", "cache", tasks=INFERENCE
@@ -250,9 +265,7 @@ class Plan:
         tasks=INFERENCE,
         unit="tokens",
     )
-    enforce_eager: bool = knob(
-        False, "flag", "No CUDA graphs", "Run without captured graphs.", "cache", tasks=INFERENCE
-    )
+    enforce_eager: bool = knob(False, "flag", "No CUDA graphs", "Run without captured graphs.", "cache", tasks=INFERENCE)
     gpu_layers: int | None = knob(
         None,
         "count",
@@ -321,6 +334,8 @@ class Plan:
         "Share of the layers that is trained, from the end.",
         "method",
         tasks=TRAINING,
+        positive=True,
+        example="a share above 0; to train no weight but adapters, method=lora",
     )
     optimizer: str = knob(
         "adamw",
@@ -383,15 +398,11 @@ class Plan:
         False, "flag", "Offload activations", "Saved activations wait in host memory.", "recompute", tasks=TRAINING
     )
     compile: bool = knob(False, "flag", "torch.compile", "Elementwise chains are fused.", "recompute", tasks=TRAINING)
-    dropout: float | None = knob(
-        None, "fraction", "Dropout", "Overrides the model's rates.", "recompute", tasks=TRAINING
-    )
+    dropout: float | None = knob(None, "fraction", "Dropout", "Overrides the model's rates.", "recompute", tasks=TRAINING)
     tensor_parallel: int = knob(1, "count", "Tensor parallel", "Each matrix split over so many devices.", "parallel")
     pipeline_parallel: int = knob(1, "count", "Pipeline parallel", "Layers split into so many stages.", "parallel")
     data_parallel: int = knob(1, "count", "Data parallel", "Replicas, or shards of the model states.", "parallel")
-    context_parallel: int = knob(
-        1, "count", "Context parallel", "Each sequence split over so many devices.", "parallel"
-    )
+    context_parallel: int = knob(1, "count", "Context parallel", "Each sequence split over so many devices.", "parallel")
     expert_parallel: int = knob(1, "count", "Expert parallel", "Experts spread over so many devices.", "parallel")
     expert_tensor_parallel: int | None = knob(
         None,

@@ -1,320 +1,184 @@
-"""The flat request: what each field's text means, defaults filled in, every mistake as a field error.
+"""The flat request as a case: every field read, defaults filled in, every mistake an error with tried remedies.
 
 One reading for every door: form, link, command line, JSON, Python.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
-from gauge import __version__
-from gauge.case import Case, check_divides
+from gauge.case import Case, Runtime, check_divides
 from gauge.catalog import load_device, load_model
-from gauge.errors import RequestError, shown
+from gauge.errors import RequestError, RequestErrors, shown
+from gauge.fields import SCHEMA, nearest, read_field, read_json, schema
 from gauge.hardware import Cluster
 from gauge.layers.attention import Attention
+from gauge.memory.adapters import targets_of
 from gauge.model import Model
-from gauge.optimizers import OPTIMIZERS
-from gauge.plan import BOTH, DEFAULTS, GROUPS, KNOBS, Knob, Plan
-from gauge.quantization import GGUF_FILE_TYPES, SCHEMES
+from gauge.plan import DEFAULTS, KNOBS, Plan
+from gauge.quantization import GGUF_FILE_TYPES, share_kept
 from gauge.readers import generic, huggingface, quantization_config
-from gauge.runtimes import of_task, runtime, runtimes
-from gauge.units import parse_bytes, parse_count, parse_tokens
+from gauge.remedy import remedied
+from gauge.runtimes import runtime
 
-SCHEMA = 1
+__all__ = ["SCHEMA", "RequestErrors", "checked", "parse", "schema"]
+
 DEFAULT_TOKENS = 4096
-LARGEST_COUNT = 10**15
-LONGEST_CONFIG = 2_000_000
-DEEPEST_CONFIG = 32
+DEGREES = ("tensor_parallel", "pipeline_parallel", "data_parallel", "context_parallel")
 GGUF_RUNTIMES = ("llama.cpp", "textbook")
 IGNORED = frozenset({"id", "v", "schema"})
-COMMON = frozenset(
-    {
-        "model",
-        "config",
-        "parameters",
-        "gguf_types",
-        "task",
-        "runtime",
-        "runtime_version",
-        "batch_size",
-        "sequence_length",
-        "dtype",
-        "device",
-        "devices",
-        "device_memory",
-        "timeline",
-    }
-)
+EDIT = "config."
+SAME_COUNT = 20  # a count of parameters given beside a model may be off by one part in so many: "8B"
 
 
-class RequestErrors(Exception):
-    """All mistakes of one request."""
+@dataclass(frozen=True)
+class Asked:
+    """A request as read: `values` of the plan's fields, `edits` of the config, and which of them the user gave."""
 
-    def __init__(self, errors: list[RequestError]) -> None:
-        super().__init__("; ".join(str(e) for e in errors))
-        self.errors = errors
+    values: Mapping[str, Any]
+    edits: Mapping[str, Any]
+    given: frozenset[str]
 
+    def changed(self, changes: Mapping[str, Any]) -> Asked:
+        """The same request with some fields changed; None takes a field back. Raises RequestErrors."""
+        values, edits = dict(self.values), dict(self.edits)
+        for name in changes:
+            (edits if name.startswith(EDIT) else values).pop(name.removeprefix(EDIT), None)
+        more = read({k: v for k, v in changes.items() if v is not None})
+        given = (self.given - changes.keys()) | more.given
+        return Asked({**values, **more.values}, {**edits, **more.edits}, given)
 
-# ---------------------------------------------------------------------------------------------------- choices
-def choices(knob: Knob) -> tuple[tuple[str, str], ...]:
-    """A field's choices as (value, label)."""
-    if not isinstance(knob.choices, str):
-        return knob.choices
-    if knob.choices == "optimizers":
-        return tuple((o.id, o.label) for o in OPTIMIZERS.values())
-    if knob.choices == "quantizations":
-        return (*((s.id, s.label) for s in SCHEMES.values()), *((t, f"GGUF {t}") for t in GGUF_FILE_TYPES))
-    return tuple((id, profiles[0].label) for id, profiles in runtimes().items())
+    def value(self, name: str) -> Any:
+        """What a field, or a key of the config (`config.text_config.hidden_size`), was read as; None where left out."""
+        if not name.startswith(EDIT):
+            return self.values.get(name)
+        path = name.removeprefix(EDIT)
+        return self.edits[path] if path in self.edits else _inside(self.values.get("config"), path)
 
-
-def schema() -> dict[str, Any]:
-    """What a form, a command line or documentation needs of every field."""
-    fields = []
-    for name, knob in KNOBS.items():
-        listed = [{"value": v, "label": text} for v, text in choices(knob)]
-        if knob.choices == "runtimes":
-            for choice in listed:
-                choice["tasks"] = [t for t in BOTH if choice["value"] in of_task(t)]  # type: ignore[assignment]
-        fields.append(
-            {
-                "name": name,
-                "label": knob.label,
-                "help": knob.help,
-                "kind": knob.kind,
-                "unit": knob.unit,
-                "default": DEFAULTS[name],
-                "choices": listed,
-                "tasks": list(knob.tasks),
-                "runtimes": _used_by(name),
-                "group": knob.group,
-                "prominent": knob.prominent,
-                "placeholder": knob.placeholder,
-            }
-        )
-    groups = [{"id": id, "label": label} for id, label in GROUPS]
-    return {"schema": SCHEMA, "gauge": __version__, "fields": fields, "groups": groups}
-
-
-def _used_by(name: str) -> list[str] | None:
-    if name in COMMON:
-        return None
-    return [id for id, profiles in runtimes().items() if any(name in p.uses for p in profiles)]
-
-
-# ---------------------------------------------------------------------------------------------------- values
-def _count(value: Any, knob: Knob) -> int:
-    if isinstance(value, str):
-        read = (
-            parse_tokens(value) if knob.kind == "tokens" else parse_bytes(value) if knob.kind == "bytes" else parse_count(value)
-        )
-    elif (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or value != value
-        or abs(value) == float("inf")
-        or value != int(value)
-    ):
-        raise ValueError("not a whole number")
-    else:
-        read = int(value)
-    if read < knob.least:
-        raise ValueError(f"below {knob.least:,}")
-    if read > LARGEST_COUNT:
-        raise ValueError("larger than anything that exists")
-    return read
-
-
-def _fraction(value: Any, knob: Knob) -> float:
-    text = value.strip().removesuffix("%") if isinstance(value, str) else value
-    if isinstance(text, bool):
-        raise ValueError("not a number")
-    read = float(text)
-    if isinstance(value, str) and value.strip().endswith("%"):
-        read /= 100
-    if not 0 <= read <= 1:
-        raise ValueError("not between 0 and 1")
-    return read
-
-
-def _flag(value: Any, knob: Knob) -> bool:
-    if isinstance(value, bool):
-        return value
-    words = {
-        "true": True,
-        "1": True,
-        "yes": True,
-        "on": True,
-        "false": False,
-        "0": False,
-        "no": False,
-        "off": False,
-        "": False,
-    }
-    if str(value).lower() in words:
-        return words[str(value).lower()]
-    raise ValueError("neither true nor false")
-
-
-def _choice(value: Any, knob: Knob) -> Any:
-    allowed = [v for v, _ in choices(knob)]
-    text = str(value)
-    for one in allowed:
-        if text == one or text.lower() == one.lower():
-            return one
-    raise ValueError("not one of the choices")
-
-
-def _text(value: Any, knob: Knob) -> str:
-    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-        raise ValueError("not a text")
-    text = str(value).strip()
-    if len(text) > 300:
-        raise ValueError("longer than 300 characters")
-    return text
-
-
-def _object(value: Any, knob: Knob) -> dict[str, Any]:
-    if isinstance(value, str):
-        if len(value) > LONGEST_CONFIG:
-            raise ValueError(f"longer than {LONGEST_CONFIG:,} characters")
+    def works(self, changes: Mapping[str, Any]) -> bool:
+        """Whether the request with these changes makes a case."""
         try:
-            value = json.loads(value, parse_constant=no_constant)
-        except (ValueError, RecursionError) as why:
-            raise ValueError("not readable as JSON") from why
-    if not isinstance(value, Mapping):
-        raise ValueError("not a JSON object")
-    if not _shallow(value, DEEPEST_CONFIG):
-        raise ValueError(f"nested deeper than {DEEPEST_CONFIG} levels")
-    return dict(value)
-
-
-def _shallow(value: Any, left: int) -> bool:
-    if not isinstance(value, (Mapping, list)):
+            self.changed(changes).case()
+        except (RequestError, RequestErrors):
+            return False
         return True
-    if left == 0:
-        return False
-    return all(_shallow(inner, left - 1) for inner in (value.values() if isinstance(value, Mapping) else value))
+
+    def case(self) -> Case:
+        """The case, every default filled in and checked. Raises RequestError."""
+        values, given = dict(self.values), self.given
+        if "model" not in given and {"config", "parameters"} & given:
+            values["model"] = None
+        model = model_of(values, self.edits)
+        own = runtime(values.get("runtime", DEFAULTS["runtime"]), values.get("task", DEFAULTS["task"])).defaults
+        chosen: dict[str, Any] = {**own, **{k: v for k, v in values.items() if k in given or k not in own}}
+        plan = _filled(Plan(**chosen), model)
+        if "quantization" not in given:
+            plan, model = _quantized(plan, model)
+        cluster = Cluster(load_device(plan.device) if plan.device else None, plan.devices or 0, plan.device_memory)
+        return checked(Case(model, plan, cluster, given | {f"{EDIT}{k}" for k in self.edits}))
 
 
-def _map(value: Any, knob: Knob) -> dict[str, int]:
-    read = _object(value, knob)
-    if not all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= LARGEST_COUNT for v in read.values()):
-        raise ValueError("not a map of counts")
-    return read
-
-
-READ = {
-    "model": _text,
-    "device": _text,
-    "text": _text,
-    "config": _object,
-    "map": _map,
-    "count": _count,
-    "tokens": _count,
-    "bytes": _count,
-    "fraction": _fraction,
-    "flag": _flag,
-    "choice": _choice,
-}
-
-REMEDIES = {
-    "count": "give a whole number such as 8 or 8.03B",
-    "tokens": "give tokens such as 4096 or 32k",
-    "bytes": "give an amount such as 24GiB",
-    "fraction": "give a share such as 0.9 or 90%",
-    "flag": "give true or false",
-    "config": "paste the contents of a config.json",
-    "map": "give counts by name",
-    "text": "give a short text",
-    "model": "give a model's id",
-    "device": "give a device's id",
-}
-
-
-def read_field(name: str, value: Any) -> Any:
-    """One field's value. None and empty text mean the default. Raises RequestError."""
-    knob = KNOBS[name]
-    if value is None or value == "":
-        return DEFAULTS[name]
-    try:
-        read = READ[knob.kind](value, knob)
-    except (ValueError, TypeError, OverflowError) as why:
-        allowed = ", ".join(v for v, _ in choices(knob)) if knob.kind == "choice" else ""
-        remedy = f"choose one of {allowed}" if allowed else REMEDIES[knob.kind]
-        raise RequestError(
-            name,
-            f"{shown(value)} is {why}"
-            if str(why).startswith(("not", "below", "larger", "longer", "neither"))
-            else f"{shown(value)}: {why}",
-            remedy,
-        ) from None
-    return int(read) if name == "zero_stage" else read
-
-
-# ---------------------------------------------------------------------------------------------------- request
 def parse(request: Mapping[str, Any]) -> Case:
     """The case that a request describes, every default filled in. Raises RequestErrors with all mistakes."""
+    asked = read(request)
+    try:
+        return asked.case()
+    except RequestError as error:
+        raise RequestErrors([remedied(_with_own(error, asked), asked.value(error.field), asked.works)]) from None
+
+
+def _with_own(error: RequestError, asked: Asked) -> RequestError:
+    """An error about an edit of the config, with the model's own value as a fix."""
+    path = error.field.removeprefix(EDIT)
+    if path not in asked.edits or asked.value("config") is not None:
+        return error
+    own = _inside(load_model(asked.values.get("model") or DEFAULTS["model"])["config"], path)
+    fixes = error.fixes if own is None else (*error.fixes, {error.field: own})
+    return RequestError(error.field, error.message, error.remedy, fixes)
+
+
+def _inside(keys: Any, path: str) -> Any:
+    """The value under a dotted path; None where there is none."""
+    for key in path.split("."):
+        keys = keys.get(key) if isinstance(keys, Mapping) else None
+    return keys
+
+
+def read(request: Mapping[str, Any]) -> Asked:
+    """Every field by itself. Raises RequestErrors with all that cannot be read."""
     errors: list[RequestError] = []
     values: dict[str, Any] = {}
     edits: dict[str, Any] = {}
     for name, value in request.items():
         try:
-            if name in IGNORED:
-                continue
-            if name.startswith("config."):
-                edits[name.removeprefix("config.")] = _edit(value)
+            if name.startswith(EDIT):
+                edits[name.removeprefix(EDIT)] = _edit(value)
             elif name in KNOBS:
                 values[name] = read_field(name, value)
-            else:
-                raise RequestError(name[:80], "there is no such field", "remove it, or check its spelling")
+            elif name not in IGNORED:
+                raise _no_field(name)
         except RequestError as error:
             errors.append(error)
     if errors:
         raise RequestErrors(errors)
-    try:
-        return _case(values, edits, frozenset(n for n in values if request[n] not in (None, "")))
-    except RequestError as error:
-        raise RequestErrors([error]) from None
+    return Asked(values, edits, frozenset(n for n in values if request[n] not in (None, "")))
 
 
-def no_constant(name: str) -> None:
-    """Refuses what JSON has no word for: NaN and the infinities."""
-    raise ValueError(f"not JSON: {name}")
+def _no_field(name: str) -> RequestError:
+    near = nearest(name, KNOBS, most=1) or [n for n, k in KNOBS.items() if k.label.lower() == name.strip().lower()]
+    remedy = f"did you mean {near[0]}? Otherwise remove it" if near else "remove it, or check its spelling"
+    return RequestError(name[:80], "there is no such field", remedy)
 
 
 def _edit(value: Any) -> Any:
+    """An edit's value: JSON where it is JSON, else a text. An empty one takes the edit back."""
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value, parse_constant=no_constant)
+        return read_json(value)[0]
     except (ValueError, RecursionError):
         return value
 
 
-def _case(values: dict[str, Any], edits: dict[str, Any], given: frozenset[str]) -> Case:
-    if "model" not in given and ({"config", "parameters"} & given):
-        values["model"] = None
-    model = model_of(values, edits)
-    own = runtime(values.get("runtime", DEFAULTS["runtime"]), values.get("task", DEFAULTS["task"])).defaults
-    chosen: dict[str, Any] = {**own, **{k: v for k, v in values.items() if k in given or k not in own}}
-    plan = _filled(Plan(**chosen), model)
-    if "quantization" not in given:
-        plan, model = _quantized(plan, model)
-    cluster = Cluster(load_device(plan.device) if plan.device else None, plan.devices or 0, plan.device_memory)
-    case = Case(model, plan, cluster, given | {f"config.{k}" for k in edits})
+def checked(case: Case) -> Case:
+    """The case itself, if it can be. Raises RequestError."""
+    plan, model = case.plan, case.model
     attention = model.first(Attention)
     if attention is not None:
         check_divides("tensor_parallel", plan.tensor_parallel, "attention heads", attention.heads)
     if plan.quantization in GGUF_FILE_TYPES and plan.runtime not in GGUF_RUNTIMES:
-        told = f"{plan.quantization} is a GGUF file type, which {plan.runtime} does not run"
-        raise RequestError("quantization", told, "use runtime=llama.cpp, or a scheme such as awq-int4-g128")
-    runtime(plan.runtime, plan.task).check(case)
+        raise RequestError(
+            "quantization",
+            f"{plan.quantization} is a GGUF file type, which {plan.runtime} does not run",
+            "use runtime=llama.cpp, or a scheme such as awq-int4-g128",
+            ({"runtime": "llama.cpp"}, {"quantization": "awq-int4-g128"}),
+        )
+    profile = runtime(plan.runtime, plan.task)
+    _check_devices(case, profile)
+    if "sparsity" in profile.uses:
+        share_kept(plan.sparsity)
+    if plan.method != "full" and "lora_targets" in profile.uses:
+        targets_of(model, plan.lora_targets)
+    profile.check(case)
     return case
 
 
+def _check_devices(case: Case, profile: Runtime) -> None:
+    """There are as many devices as the degrees multiply to, or more."""
+    degrees = {name: getattr(case.plan, name) for name in DEGREES if name in profile.uses}
+    need, count = prod(degrees.values()), case.plan.devices
+    if need > 1 and count is not None and count < need:
+        named = " × ".join(f"{name} {degree}" for name, degree in degrees.items() if degree > 1)
+        fixes: list[dict[str, Any]] = [{"devices": need}]
+        if count and len([d for d in degrees.values() if d > 1]) == 1:
+            fixes += [{name: count} for name, degree in degrees.items() if degree > 1]
+        raise RequestError("devices", f"{count} for {named} = {need:,} ranks", f"use {need}", fixes)
+
+
+# ---------------------------------------------------------------------------------------------------- model
 def model_of(values: Mapping[str, Any], edits: Mapping[str, Any]) -> Model:
     """The model that `model`, `config`, edits or `parameters` describe. Raises RequestError."""
     name, config, parameters = values.get("model", DEFAULTS["model"]), values.get("config"), values.get("parameters")
@@ -330,12 +194,32 @@ def model_of(values: Mapping[str, Any], edits: Mapping[str, Any]) -> Model:
     before = dict(keys)
     keys = huggingface.edited(keys, edits)
     model = huggingface.read(keys)
+    if parameters and abs(parameters - model.parameters) * SAME_COUNT > model.parameters:
+        raise RequestError(
+            "parameters",
+            f"{'the model' if config else name} has {model.parameters:,} parameters, not {parameters:,}",
+            "leave it out",
+            ({"parameters": None}, {"model": None, "config": None}),
+        )
     id = name or "custom"
     title = entry["title"] if entry and config is None else id
     source = entry["source"] if entry and config is None else "the config given"
     if edits:
         title += ", edited: " + ", ".join(f"{k} {_old(before, k)}{shown(v, 24)}" for k, v in edits.items())
-    return model.edited(id=id, title=title, source=source)
+    notes = (*model.notes, *_idle_edits(model, before, edits))
+    return model.edited(id=id, title=title, source=source, notes=notes)
+
+
+def _idle_edits(model: Model, before: Mapping[str, Any], edits: Mapping[str, Any]) -> Iterator[str]:
+    """A remark on every edit of a key that the config did not have and that its reader does not ask for."""
+    for key in edits:
+        if _inside(before, key) is not None or _inside(before, f"text_config.{key}") is not None:
+            continue
+        others = {k: v for k, v in edits.items() if k != key}
+        without = huggingface.read(huggingface.edited(before, others))
+        if (without.parts, without.head, without.max_length) == (model.parts, model.head, model.max_length):
+            near = nearest(key, before, most=1)
+            yield f"{EDIT}{key} changes nothing" + (f"; did you mean {EDIT}{near[0]}?" if near else ".")
 
 
 def _old(keys: Mapping[str, Any], key: str) -> str:
@@ -364,6 +248,7 @@ def _filled(plan: Plan, model: Model) -> Plan:
             "prompt_length",
             f"{plan.prompt_length:,} is more than the sequence length {tokens:,}",
             f"give at most {tokens:,}",
+            ({"prompt_length": tokens}, {"sequence_length": plan.prompt_length}),
         )
     if plan.devices is None:
         changes["devices"] = plan.world
@@ -377,26 +262,3 @@ def _quantized(plan: Plan, model: Model) -> tuple[Plan, Model]:
         return plan, model
     model = model.edited(notes=(*model.notes, note)) if note else model
     return plan.edited(quantization=scheme) if scheme else plan, model
-
-
-def unused(case: Case) -> list[str]:
-    """Warnings for fields that the user set and the runtime does not read."""
-    profile = runtime(case.plan.runtime, case.plan.task)
-    parallel = {"tensor_parallel", "pipeline_parallel", "data_parallel", "context_parallel", "expert_parallel"}
-    idle = []
-    for name in sorted(case.given):
-        plain = name.partition(".")[0]
-        if plain in COMMON or plain in profile.uses or getattr(case.plan, plain) == DEFAULTS[plain]:
-            continue
-        if plain in parallel and profile.uses & parallel and getattr(case.plan, plain) == 1:
-            continue
-        idle.append(f"{plain} is not used by {profile.label} for {case.plan.task}{_instead(plain, case.plan.task)}.")
-    if case.plan.devices and case.plan.devices > case.plan.world and profile.uses & parallel:
-        idle.append(f"{case.plan.devices} devices, but the degrees use {case.plan.world}: set tensor_parallel or another degree.")
-    return idle
-
-
-def _instead(field: str, task: str) -> str:
-    """Which runtimes of the task do use a field."""
-    using = [id for id in of_task(task) if field in runtime(id, task).uses]
-    return f"; {', '.join(using)} {'use' if len(using) > 1 else 'uses'} it" if using else ""

@@ -5,6 +5,7 @@ Source: arXiv 2106.09685, section 4; PEFT 0.21 tuners/lora.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 
 from gauge.errors import RequestError, shown
@@ -14,6 +15,7 @@ from gauge.tensor import Tensor
 
 ATTENTION_TARGETS = {"query", "key", "value", "qkv", "attention_output"}
 
+CLOSENESS = 0.55  # of a spelling that is suggested
 HEAD_NAME = "lm_head"  # accepted, though adapters are placed inside the blocks only
 COMMON_NAMES: dict[str, tuple[str, ...]] = {
     "q_proj": ("query", "qkv"),
@@ -41,8 +43,11 @@ def targets_of(model: Model, asked: str) -> frozenset[str] | None:
     for part in (p.strip() for p in asked.split(",")):
         names = list(_meant(part, linears))
         if not names and part != HEAD_NAME:
-            known = ", ".join(sorted({name for name, _ in linears}))
-            raise RequestError("lora_targets", f"{shown(part)} names no matrix of this model", f"choose among {known}")
+            known = sorted({name for name, _ in linears})
+            close = difflib.get_close_matches(part, known, n=3, cutoff=CLOSENESS)
+            fixes = [{"lora_targets": name} for name in (*close, "all-linear")]
+            remedy = f"use all-linear, or names among {', '.join(known)}"
+            raise RequestError("lora_targets", f"{shown(part)} names no matrix of this model", remedy, fixes)
         found.update(names)
     return frozenset(found)
 

@@ -79,7 +79,8 @@ def check(case: Case) -> None:
     """What Megatron cannot do. Raises RequestError."""
     check_sharded(case)
     if case.plan.method != "full":
-        raise RequestError("method", "Megatron-LM trains all weights", "use method=full, or runtime=transformers")
+        remedy = "use method=full, or runtime=transformers"
+        raise RequestError("method", "Megatron-LM trains all weights", remedy, ({"runtime": "transformers"},))
     layers, stages = len(case.model.decoder.blocks), case.plan.pipeline_parallel
     if layers % stages:
         fitting = [d for d in range(1, layers + 1) if layers % d == 0]

@@ -365,7 +365,8 @@ def check_sharded(case: Case) -> None:
     """Degrees and choices that cannot be. Raises RequestError."""
     plan, model = case.plan, case.model
     if plan.method == "full" and scheme_of(plan.quantization).format is not None:
-        raise RequestError("quantization", "quantized weights cannot be trained themselves", "use method=qlora")
+        message = "quantized weights cannot be trained themselves"
+        raise RequestError("quantization", message, "use method=qlora", ({"method": "qlora"},))
     attention, mlp, experts = model.first(Attention), model.first(MLP), model.first(Experts)
     degree = plan.tensor_parallel
     if attention is not None:

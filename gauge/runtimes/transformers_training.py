@@ -327,7 +327,8 @@ def check(case: Case) -> None:
     if device is not None and device.kind == "mobile":
         raise RequestError("device", "phones do not run this trainer", "choose a computer or an accelerator")
     if plan.method == "full" and scheme_of(plan.quantization).format is not None:
-        raise RequestError("quantization", "quantized weights cannot be trained themselves", "use method=qlora")
+        message = "quantized weights cannot be trained themselves"
+        raise RequestError("quantization", message, "use method=qlora", ({"method": "qlora"},))
 
 
 OPTIM = {

@@ -215,7 +215,9 @@ def _check_cache(case: Case) -> None:
     cached = [layer for layer in layers if isinstance(layer, Attention) and layer.caches]
     if value.values > 1 and cached and not context_of(case).flash:
         field = "v_cache_dtype" if plan.v_cache_dtype else "kv_cache_dtype"
-        raise RequestError(field, "quantized values need flash attention", "use attention=flash, or v_cache_dtype=float16")
+        fixes = ({"attention": "flash"}, {"v_cache_dtype": "float16"})
+        remedy = "use attention=flash, or v_cache_dtype=float16"
+        raise RequestError(field, "quantized values need flash attention", remedy, fixes)
     for name, form, sizes in (
         ("kv_cache_dtype", key, {layer.head for layer in cached}),
         ("v_cache_dtype", value, {layer.values_head for layer in cached}),
@@ -302,6 +304,7 @@ RUNTIMES = (
         source="ggml-org/llama.cpp, builds b5353 to b11549",
         uses=frozenset(
             {
+                "gguf_types",
                 "quantization",
                 "attention",
                 "kv_cache_dtype",

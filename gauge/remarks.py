@@ -1,0 +1,62 @@
+"""What a question that can be answered should still be told: settings without effect, defaults that surprise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gauge.case import Case, Runtime
+from gauge.errors import listed
+from gauge.fields import COMMON
+from gauge.plan import DEFAULTS, KNOBS
+from gauge.request import DEGREES, EDIT
+from gauge.runtimes import of_task, runtime
+
+PARALLEL = frozenset({*DEGREES, "expert_parallel"})
+
+
+def remarks(case: Case) -> Iterator[str]:
+    """Every remark on a case, in words."""
+    profile = runtime(case.plan.runtime, case.plan.task)
+    yield from _unused(case, profile)
+    yield from _idle_devices(case, profile)
+    yield from _adapters_keep_activations(case, profile)
+
+
+def named(field: str) -> str:
+    """A field as forms and as requests call it: `ZeRO stage (zero_stage)`."""
+    return f"{KNOBS[field].label} ({field})"
+
+
+def _unused(case: Case, profile: Runtime) -> Iterator[str]:
+    """Fields that the user set and the runtime does not read."""
+    for name in sorted(case.given - COMMON):
+        if name.startswith(EDIT) or name in profile.uses or getattr(case.plan, name) == DEFAULTS[name]:
+            continue
+        if name in PARALLEL and profile.uses & PARALLEL and getattr(case.plan, name) == 1:
+            continue
+        yield f"{named(name)} is not used by {profile.label} for {case.plan.task}{_instead(name, case.plan.task)}."
+
+
+def _instead(field: str, task: str) -> str:
+    """Which runtimes of the task do use a field."""
+    using = [id for id in of_task(task) if field in runtime(id, task).uses]
+    return f"; {', '.join(using)} {'use' if len(using) > 1 else 'uses'} it" if using else ""
+
+
+def _idle_devices(case: Case, profile: Runtime) -> Iterator[str]:
+    if case.plan.devices and case.plan.devices > case.plan.world and profile.uses & PARALLEL:
+        degrees = listed(named(d) for d in DEGREES if d in profile.uses)
+        yield f"{case.plan.devices} devices, but the degrees use {case.plan.world}: set {degrees}."
+
+
+def _adapters_keep_activations(case: Case, profile: Runtime) -> Iterator[str]:
+    """QLoRA's usual recipe turns checkpointing on; here it is a choice of its own. Source: PEFT
+    `prepare_model_for_kbit_training(use_gradient_checkpointing=True)`."""
+    plan = case.plan
+    if not plan.training or plan.method != "qlora" or "gradient_checkpointing" not in profile.uses:
+        return
+    if plan.gradient_checkpointing == "none":
+        yield (
+            f"Every activation is kept: {named('gradient_checkpointing')} is none unless asked for. QLoRA's usual recipe "
+            "recomputes them (PEFT's prepare_model_for_kbit_training turns it on): gradient_checkpointing=full counts that."
+        )
