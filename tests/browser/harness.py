@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -130,6 +132,13 @@ def cpython(request: str) -> str:
 def allocated_by_cpython(request: str) -> int:
     """`allocated` of the first pool of that answer."""
     return int(json.loads(cpython(request))["pools"][0]["allocated"])
+
+
+def allocated_on_the_page(**changes: str) -> int:
+    """The same for the question that the calculator opens with, and what is typed into it."""
+    found = re.search(r'data-preset="([^"]*)"', (DIST / "index.html").read_text(encoding="utf-8"))
+    assert found, "the form names the question that it opens with"
+    return allocated_by_cpython(json.dumps({**json.loads(html.unescape(found[1])), **changes}))
 
 
 def wait_live(page: Page, timeout: float = LIVE) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness import Site, allocated_by_cpython, serve, wait_live
+from harness import Site, allocated_on_the_page, serve, wait_live
 from playwright.sync_api import Page, expect
 
 
@@ -21,7 +21,7 @@ def test_first_paint_has_the_default_answer_without_python(page: Page, site: Sit
     page.route(re.compile(r"/worker\.js"), lambda route: route.abort())
     page.goto(site.url)
     assert answer_state(page) in {"prerendered", "waiting", "error"}
-    assert allocated(page) == allocated_by_cpython("{}")
+    assert allocated(page) == allocated_on_the_page()
 
 
 def test_first_paint_without_javascript(open_context, site: Site) -> None:
@@ -33,7 +33,7 @@ def test_first_paint_without_javascript(open_context, site: Site) -> None:
 
 
 def test_python_gives_the_prerendered_answer(live: Page) -> None:
-    assert allocated(live) == allocated_by_cpython("{}")
+    assert allocated(live) == allocated_on_the_page()
 
 
 def test_typing_changes_the_answer(live: Page) -> None:
@@ -41,13 +41,13 @@ def test_typing_changes_the_answer(live: Page) -> None:
     live.locator('[name="batch_size"]').fill("8")
     expect(live.locator("#answer")).not_to_have_attribute("data-allocated", str(before))
     wait_live(live)
-    assert allocated(live) == allocated_by_cpython('{"batch_size": "8"}')
+    assert allocated(live) == allocated_on_the_page(batch_size="8")
 
 
 def test_link_round_trip(live: Page, site: Site) -> None:
     live.locator('[name="sequence_length"]').fill("16k")
     live.locator('[name="batch_size"]').fill("4")
-    expected = allocated_by_cpython('{"batch_size": "4", "sequence_length": "16k"}')
+    expected = allocated_on_the_page(batch_size="4", sequence_length="16k")
     expect(live.locator("#answer")).to_have_attribute("data-allocated", str(expected))
     expect(live).to_have_url(re.compile(r"#.*batch_size=4"))
     link = live.url
@@ -74,7 +74,7 @@ def test_edits_made_before_python_is_ready_are_answered(page: Page, site: Site) 
     page.goto(site.url)
     page.locator('[name="batch_size"]').fill("3")
     wait_live(page)
-    expected = allocated_by_cpython('{"batch_size": "3"}')
+    expected = allocated_on_the_page(batch_size="3")
     expect(page.locator("#answer")).to_have_attribute("data-allocated", str(expected))
 
 
