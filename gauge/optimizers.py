@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from math import prod
 
 from gauge.formats import FLOAT32, FORMATS, Format
 from gauge.tape import dims
@@ -45,28 +46,41 @@ def _quantized(names: tuple[str, ...], format: Format, block: int) -> States:
     return states
 
 
-def _matrix(weight: Tensor) -> tuple[int, int]:
-    """The two sides of a weight as the matrix that it is: the residual stream, or a rank, is one side of it."""
+VECTORS = ("norm", "bias", "scale", "sinks")
+
+
+def _is_matrix(weight: Tensor) -> bool:
+    """Whether optimizers see a matrix: a bias or a norm's weight is one row, whatever its parts are called."""
+    return len(weight.dims) >= 2 and not any(word in weight.role for word in VECTORS)
+
+
+def _matrix(weight: Tensor) -> tuple[int, int, int]:
+    """(matrices, rows, columns): the residual stream, or a rank, is one side of it; experts lie behind one another."""
+    sizes = [e for e in weight.dims if e.dim not in STACKED]
+    copies = weight.elements // prod(e.size for e in sizes)
     for dim in (Dim.HIDDEN, Dim.RANK):
-        for e in (weight.dims[0], weight.dims[-1]):
+        for e in (sizes[0], sizes[-1]):
             if e.dim is dim:
-                return e.size, ceil_div(weight.elements, e.size)
-    return weight.dims[0].size, ceil_div(weight.elements, weight.dims[0].size)
+                return copies, e.size, weight.elements // copies // e.size
+    return copies, sizes[0].size, weight.elements // copies // sizes[0].size
+
+
+STACKED = (Dim.EXPERTS, Dim.LAYERS, Dim.COPIES)
 
 
 def _factored(weight: Tensor) -> Iterator[Tensor]:
     """Adafactor: a row and a column vector for a matrix, the full second moment for a vector. arXiv 1804.04235."""
-    if len(weight.dims) < 2:
+    if not _is_matrix(weight):
         yield _like(weight, "second moment")
         return
-    rows, columns = _matrix(weight)
-    yield Tensor(f"row factor of {weight.name}", dims((Dim.ELEMENTS, rows)), weight.format)
-    yield Tensor(f"column factor of {weight.name}", dims((Dim.ELEMENTS, columns)), weight.format)
+    copies, rows, columns = _matrix(weight)
+    yield Tensor(f"row factor of {weight.name}", dims((Dim.ELEMENTS, copies * rows)), weight.format)
+    yield Tensor(f"column factor of {weight.name}", dims((Dim.ELEMENTS, copies * columns)), weight.format)
 
 
 def _muon(weight: Tensor) -> Iterator[Tensor]:
     """Muon: momentum for matrices; embeddings, head and vectors stay with AdamW."""
-    if len(weight.dims) >= 2 and weight.role not in ("token_embedding", "head", "position_embedding"):
+    if _is_matrix(weight) and weight.role not in ("token_embedding", "head", "position_embedding"):
         yield _like(weight, "momentum")
     else:
         yield from _full("first moment", "second moment")(weight)
@@ -77,12 +91,12 @@ GALORE_RANK = 128
 
 def _galore(weight: Tensor) -> Iterator[Tensor]:
     """GaLore: a projection and two moments of the projected gradient for matrices. arXiv 2403.03507, section 4."""
-    if len(weight.dims) < 2:
+    if not _is_matrix(weight):
         yield from _full("first moment", "second moment")(weight)
         return
-    rows, columns = _matrix(weight)
+    copies, rows, columns = _matrix(weight)
     short, long = min(rows, columns), max(rows, columns)
-    rank = min(GALORE_RANK, short)
+    rank = min(GALORE_RANK, short) * copies
     yield Tensor(f"projection of {weight.name}", dims((Dim.RANK, rank), (Dim.ELEMENTS, short)), weight.format)
     for name in ("first moment", "second moment"):
         yield Tensor(f"{name} of projected {weight.name}", dims((Dim.RANK, rank), (Dim.ELEMENTS, long)), weight.format)

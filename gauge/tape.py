@@ -270,7 +270,17 @@ class Tape:
     def unary(self, name: str, value: Value, *, keeps: str = "input", label: str | None = None) -> Value:
         """An elementwise function that keeps its `input`, its `output` or `nothing` for backward."""
         saves = (value.storage,) if keeps == "input" else ()
-        return self.op(name, (value,), value.dims, value.format, label=label, saves=saves, saves_output=keeps == "output")
+        made = [self.allocate(f"{name} of {value.name}", value.dims, value.format) for _ in range(MADE_AGAIN.get(name, 0))]
+        return self.op(
+            name,
+            (value,),
+            value.dims,
+            value.format,
+            label=label,
+            saves=saves,
+            saves_output=keeps == "output",
+            backward_scratch=made,
+        )
 
     def pointwise32(self, name: str, value: Value, **options: str) -> Value:
         """An elementwise function on autocast's float32 list (pow, exp, rsqrt, softplus)."""
@@ -315,9 +325,12 @@ class Tape:
             value = self.full(value)
         return self.op("softmax", (value,), value.dims, target, label=label, saves_output=True)
 
-    def dropout(self, value: Value, rate: float, label: str = "dropped out") -> Value:
-        """Dropout keeps a one-byte mask; at rate 0 or without gradients it is not there."""
-        rate = rate if self.how.dropout is None else self.how.dropout
+    def dropout(self, value: Value, rate: float, label: str = "dropped out", *, adapter: bool = False) -> Value:
+        """Dropout keeps a one-byte mask; at rate 0 or without gradients it is not there.
+
+        An override of the model's rates leaves an `adapter`'s own alone.
+        """
+        rate = rate if adapter or self.how.dropout is None else self.how.dropout
         if rate <= 0 or not self.how.grad:
             return value
         mask = self.allocate(f"dropout mask of {value.name}", value.dims, BOOL)
@@ -462,6 +475,14 @@ class Trace:
         return any(s is r.storage for s in self.saved for r in self.results)
 
     @cached_property
+    def arriving(self) -> tuple[Tensor, ...]:
+        """The gradients that are there when backward comes to the first operator that reads something from forward.
+
+        Where the segment is recomputed, it runs again at that moment.
+        """
+        return tuple(s.tensor for s in Backward(self).arriving())
+
+    @cached_property
     def weight_gradients(self) -> tuple[Tensor, ...]:
         """The weights that get a gradient here."""
         return tuple(w for op in self.ops for w in op.weights)
@@ -506,8 +527,21 @@ class Trace:
         return tuple(Backward(self).run())
 
 
+def gradient_of(value: Value, how: How) -> Storage:
+    """The gradient of a value, in its dtype."""
+    return Storage(shard(Tensor(f"gradient of {value.name}", value.dims, value.format), how.rules, how.mesh))
+
+
+PRODUCTS = frozenset({"linear", "grouped_mm", "matmul"})
+
+
 class Backward:
-    """Walks a trace from its end to its start, as autograd does."""
+    """Walks a trace from its end to its start, as autograd does.
+
+    A value that several operators read gets several gradients: each further one is added to the first when the operator
+    that made it is done, into a third tensor (a matrix in place: products over batch and tokens give views, whose memory
+    autograd does not overwrite).
+    """
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
@@ -520,11 +554,25 @@ class Backward:
         self._holders: dict[int, int] = {}
         self._made: list[Tensor] = []
 
-    def run(self) -> Iterator[Moment]:
-        """One moment an operator."""
+    def _start(self) -> None:
         for result in self._trace.results:
             if result.grad:
                 self._give(result, self._gradient(result))
+
+    def arriving(self) -> tuple[Storage, ...]:
+        """Gradients alive before the first operator that reads a weight or a tensor of the forward pass."""
+        kept = {id(s) for s in self._trace.saved}
+        self._start()
+        for op in reversed(self._trace.ops):
+            if op.saved or op.name in PRODUCTS:
+                break
+            for _ in self._step(op):
+                pass
+        return tuple(s for key, s in self._alive.items() if key not in kept)
+
+    def run(self) -> Iterator[Moment]:
+        """One moment an operator."""
+        self._start()
         inside = False
         for op in reversed(self._trace.ops):
             if op.core and not inside and self._trace.recomputed:
@@ -533,8 +581,7 @@ class Backward:
             yield from self._step(op)
 
     def _gradient(self, value: Value) -> Storage:
-        how = self._trace.how
-        return Storage(shard(Tensor(f"gradient of {value.name}", value.dims, value.format), how.rules, how.mesh))
+        return gradient_of(value, self._trace.how)
 
     def _give(self, value: Value, storage: Storage) -> None:
         key = id(value)
@@ -565,11 +612,13 @@ class Backward:
 
     def _step(self, op: Op) -> Iterator[Moment]:
         taken = [g for g in (self._take(o) for o in op.outputs) if g is not None]
+        second: list[Storage] = []
         if taken or not op.outputs or (op.weights and not any(o.grad for o in op.outputs)):
             made = [(v, self._gradient(v)) for v in op.gradients]
             self._made.extend(op.weights)
             now = (*self._alive.values(), *(s for _, s in made), *op.backward_scratch)
             yield Moment(op.name, sum(s.size for s in now), now, tuple(self._made), op.weights)
+            second = [s for v, s in made if id(v) in self._grads and len(v.dims) > 2]
             for value, storage in made:
                 self._give(value, storage)
             for value in op.passes:
@@ -577,6 +626,9 @@ class Backward:
         for gradient in taken:
             self._release(gradient)
         self._forget(op)
+        for storage in second:
+            now = (*self._alive.values(), storage, Storage(storage.tensor))
+            yield Moment(f"{op.name}, gradients added", sum(s.size for s in now), now, tuple(self._made))
         if op.weights:
             now = tuple(self._alive.values())
             yield Moment(f"{op.name}, after", sum(s.size for s in now), now, tuple(self._made), (), op.weights)
@@ -588,6 +640,9 @@ class Backward:
             if left == 0:
                 self._alive.pop(id(storage), None)
 
+
+MADE_AGAIN = {"pow": 2}
+"""Tensors that an elementwise function's backward makes besides the gradient: a lower power, and that times the exponent."""
 
 SEQUENCES = (Dim.TOKENS, Dim.SOURCE_TOKENS)
 

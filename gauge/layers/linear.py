@@ -109,7 +109,7 @@ class Linear:
         assert plan is not None
         down, up = (tape.how.split(replace(t, format=plan.format)) for t in self.adapters(plan.rank))
         narrow = tape.cast(x, plan.format, f"{self.name} input for adapter")
-        narrow = tape.dropout(narrow, plan.dropout) if plan.dropout else narrow
+        narrow = tape.dropout(narrow, plan.dropout, adapter=True)
         narrow = tape.low(narrow)
         gone = {d for d, _ in self.inp}
         batch = tuple(e for e in x.dims if e.dim not in gone)
@@ -132,7 +132,7 @@ def adapted_together(tape: Tape, x: Value, y: Value, maps: list[Linear], plan: A
     """Adapters of several maps that read the same input, as one: their ranks side by side, one dropout in front."""
     pairs = [[tape.how.split(replace(t, format=plan.format)) for t in one.adapters(plan.rank)] for one in maps]
     narrow = tape.cast(x, plan.format, "input for adapters")
-    narrow = tape.dropout(narrow, plan.dropout) if plan.dropout else narrow
+    narrow = tape.dropout(narrow, plan.dropout, adapter=True)
     gone = {d for one in maps for d, _ in one.inp}
     rows = tuple(e for e in x.dims if e.dim not in gone)
     shape = (*rows, *dims((Dim.MATRICES, len(maps)), (Dim.RANK, plan.rank)))

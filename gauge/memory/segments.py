@@ -59,6 +59,14 @@ class Pass:
     origins: dict[str, int] = field(default_factory=dict)
 
 
+def _hold_leaf(tape: Tape, x: Value) -> None:
+    """The token vectors are made to require a gradient: as a leaf of the graph they stay, even where positions are only
+    added to them on the way to the first block. A scaled table (Gemma) scales by itself."""
+    vectors = [op for op in tape.ops[:2] if op.name in ("embedding", "mul")]
+    if vectors and tape.ops[0].name == "embedding" and vectors[-1].outputs[0].storage is not x.storage:
+        vectors[-1].saved += (vectors[-1].outputs[0].storage,)
+
+
 class Tracer:
     """Traces a model; equal blocks with equal circumstances share one trace.
 
@@ -106,6 +114,8 @@ class Tracer:
             shape = (*self._tokens(part), *dims((Dim.HIDDEN, self._model.hidden)))
             return tape.input("inputs", shape, self._how.stored)
         x = part.embeddings.forward(tape, self._tokens(part))
+        if self._input_grad:
+            _hold_leaf(tape, x)
         self._pass.segments.append(Segment("embeddings", part.name, None, tape.trace(None, x)))
         if self._input_grad:
             x.grad = True

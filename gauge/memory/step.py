@@ -267,8 +267,9 @@ class Step:
         carried: tuple[Tensor, ...] = ()
         if self.recomputed(segment):
             assert trace.source is not None
+            arriving = sum(t.bytes for t in trace.arriving)
             for moment in trace.forward:
-                yield _Stop(f"recompute {moment.event}", moment, (), (), moment.bytes)
+                yield _Stop(f"recompute {moment.event}", moment, (), trace.arriving, moment.bytes + arriving)
             if not trace.saves_source:
                 carried = (trace.source.storage.tensor,)
         new: list[Tensor] = []
