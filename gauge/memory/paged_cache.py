@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gauge.formats import Format
 from gauge.layers.block import Layer
-from gauge.memory.state import is_recurrent
+from gauge.memory.state import is_recurrent, without_newest
 from gauge.model import Model
 from gauge.sequence import Sequence
 from gauge.tensor import Mesh, Rules, Tensor, shard, total_bytes
@@ -99,7 +99,7 @@ def _kinds(layer: Layer, formats: Callable[[Tensor], Format], rules: Rules, mesh
     if state is None:
         return
     sequence = Sequence(1, BLOCK_TOKENS, BLOCK_TOKENS, policy)
-    held = [shard(t.stored_as(formats(t)), rules, mesh) for t in state(sequence)]
+    held = [shard(without_newest(t.stored_as(formats(t))), rules, mesh) for t in state(sequence)]
     cache = total_bytes(t for t in held if not is_recurrent(t))
     recurrent = total_bytes(t for t in held if is_recurrent(t))
     if cache:

@@ -12,7 +12,7 @@ from gauge.layers.block import Block
 from gauge.memory.collect import layered
 from gauge.model import Model
 from gauge.sequence import Sequence
-from gauge.tensor import Mesh, Rules, Tensor, shard
+from gauge.tensor import Dim, Mesh, Rules, Tensor, shard
 
 WHY_CACHE = "What each sequence in flight keeps so that the next token need not recompute the past."
 WHY_STATE = "A recurrent layer folds the past into a state whose size does not depend on the context."
@@ -23,11 +23,27 @@ def is_recurrent(tensor: Tensor) -> bool:
     return not tensor.role.endswith("_cache")
 
 
+def without_newest(tensor: Tensor) -> Tensor:
+    """The state of a short convolution as engines keep it: all inputs but the newest, which comes with the token."""
+    dims = tuple(e._replace(size=e.size - 1, whole=e.whole - 1) if e.dim is Dim.CONV and e.size > 1 else e for e in tensor.dims)
+    return replace(tensor, dims=dims)
+
+
+def as_it_is(tensor: Tensor) -> Tensor:
+    """The state as the model's own code keeps it."""
+    return tensor
+
+
 def state_items(
-    model: Model, sequence: Sequence, formats: Callable[[Tensor], Format], rules: Rules = (), mesh: Mesh | None = None
+    model: Model,
+    sequence: Sequence,
+    formats: Callable[[Tensor], Format],
+    rules: Rules = (),
+    mesh: Mesh | None = None,
+    shape: Callable[[Tensor], Tensor] = as_it_is,
 ) -> tuple[Item, ...]:
-    """The cache and recurrent state of all layers, split as the rules say."""
-    held = ((shard(t.stored_as(formats(t)), rules, mesh or {}), n) for t, n in model.state(sequence))
+    """The cache and recurrent state of all layers, shaped by the runtime and split as the rules say."""
+    held = ((shard(shape(t.stored_as(formats(t))), rules, mesh or {}), n) for t, n in model.state(sequence))
     return tuple(
         item(
             "recurrent_state" if is_recurrent(t) else "kv_cache",

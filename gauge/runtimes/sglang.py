@@ -17,7 +17,7 @@ from gauge.memory.collect import stacked
 from gauge.memory.engine_pass import forward_peak
 from gauge.memory.overhead import context
 from gauge.memory.stages import Stage, stages
-from gauge.memory.state import state_items
+from gauge.memory.state import state_items, without_newest
 from gauge.overheads import overhead
 from gauge.runtimes.release import release
 from gauge.runtimes.serving import (
@@ -66,7 +66,7 @@ def _policy(case: Case, windowed: int | None) -> Callable[[int, int | None, int 
 
 def _cache(stage: Stage, case: Case, batch: int, tokens: int, windowed: int | None = None) -> tuple[Item, ...]:
     whole = Sequence(batch, tokens, policy=_policy(case, windowed))
-    return state_items(stage.model, whole, formats(case.plan), TENSOR_RULES, serving_mesh(case.plan))
+    return state_items(stage.model, whole, formats(case.plan), TENSOR_RULES, serving_mesh(case.plan), without_newest)
 
 
 def _bytes(items: Iterable[Item], component: str) -> int:

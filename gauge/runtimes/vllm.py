@@ -359,7 +359,8 @@ def state_format(model: Model, plan: Plan) -> Format:
     if model.family == "nemotron_h":
         early = release(plan.runtime_version).before((0, 11), (2025, 10))
         return FORMATS.get(str(config.get("mamba_ssm_cache_dtype")), FLOAT16 if early else FLOAT32)
-    return FORMATS.get(str(config.get("mamba_ssm_dtype")), FORMATS[plan.dtype])
+    otherwise = FLOAT32 if model.family.startswith("qwen3_5") else FORMATS[plan.dtype]
+    return FORMATS.get(str(config.get("mamba_ssm_dtype")), otherwise)
 
 
 # ------------------------------------------------------------------------------------------------ breakdown
