@@ -12,9 +12,9 @@ from gauge import __version__
 from gauge.breakdown import COMPONENTS, Item, Pool
 from gauge.errors import RequestError
 from gauge.estimation import Estimate
+from gauge.fields import SCHEMA
 from gauge.fit import capacity, remedies, verdict
 from gauge.plan import KNOBS, Plan
-from gauge.request import SCHEMA
 from gauge.runtimes import runtime
 from gauge.units import format_bytes
 
@@ -144,6 +144,20 @@ def table(found: dict[str, Any]) -> str:
 def pool_name(pool: dict[str, Any]) -> str:
     """How a pool is called: `gpu`, and which pipeline stages where there are several pools of that name."""
     return f"{pool['name']}, {pool['place']}" if pool.get("place") else str(pool["name"])
+
+
+def worked(found: dict[str, Any]) -> str:
+    """The answer for a terminal, and below it every row of the fullest moment opened to its formula."""
+    if "errors" in found:
+        return table(found)
+    lines = [table(found)]
+    for pool in found["pools"]:
+        alive = [i for i in pool["items"] if not i["moments"] or pool["peak"] in i["moments"]]
+        for item in sorted(alive, key=lambda i: i["bytes"], reverse=True):
+            lines.append(f"\n{item['component']}: {item['label']}, {format_bytes(item['bytes'])} ({item['certainty']})")
+            lines += [f"  = {text}" for text in (item["symbols"], item["substituted"]) if text]
+            lines += [f"  {text}" for text in (item["why"], item["source"] and f"Source: {item['source']}") if text]
+    return "\n".join(lines)
 
 
 def verdict_line(fit: dict[str, Any]) -> str:

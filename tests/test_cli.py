@@ -8,6 +8,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 ASK = ["model=gpt2", "task=training", "batch_size=4"]
 
 
@@ -54,3 +56,34 @@ def test_mistakes_go_to_standard_error_with_status_2() -> None:
 
 def test_help_shows_an_example() -> None:
     assert "model=" in run("--help").stdout
+    for field in ("sequence_length", "zero_stage", "kv_cache_dtype"):
+        assert field in run("--help").stdout
+
+
+def test_help_of_a_field_lists_its_choices() -> None:
+    assert "adamw-8bit" in run("help", "optimizer").stdout
+    done = run("help", "optimzer")
+    assert done.returncode == 2 and "optimizer" in done.stderr
+
+
+def test_the_catalogue_is_searched() -> None:
+    assert "meta-llama/Llama-3.1-8B" in run("models", "llama", "3.1").stdout
+    assert "h100-80gb-sxm" in run("devices", "h100").stdout
+    assert run("models", "zzzzqqq").returncode == 2
+
+
+@pytest.mark.parametrize("how", ["--markdown", "--csv", "--why"])
+def test_mistakes_never_go_where_answers_go(how: str) -> None:
+    done = run("model=gpt2", "batch_size=none", how)
+    assert done.returncode == 2 and not done.stdout and "batch_size" in done.stderr
+
+
+def test_a_word_given_twice_is_a_mistake() -> None:
+    done = run("model=gpt2", "model=t5-small")
+    assert done.returncode == 2 and "twice" in done.stderr
+
+
+def test_why_opens_every_row_to_its_formula() -> None:
+    said = run("model=llama-3.1-8b", "sequence_length=32k", "--why").stdout
+    assert "layers × batch × tokens × KV heads × head size × bytes" in said
+    assert "32 × 1 × 32,768 × 8 × 128 × 2" in said
