@@ -57,7 +57,11 @@ FORMATS: dict[str, Format] = _rows(
     ("F32", 1, 4, "GGUF F32", _GGML),
     ("F16", 1, 2, "GGUF F16", _GGML),
     ("BF16", 1, 2, "GGUF BF16", _GGML),
+    ("F64", 1, 8, "GGUF F64", _GGML),
+    ("I8", 1, 1, "GGUF I8", _GGML),
+    ("I16", 1, 2, "GGUF I16", _GGML),
     ("I32", 1, 4, "GGUF I32", _GGML),
+    ("I64", 1, 8, "GGUF I64", _GGML),
     ("Q4_0", 32, 18, "GGUF Q4_0", _GGML),
     ("Q4_1", 32, 20, "GGUF Q4_1", _GGML),
     ("Q5_0", 32, 22, "GGUF Q5_0", _GGML),
@@ -82,6 +86,9 @@ FORMATS: dict[str, Format] = _rows(
     ("TQ1_0", 256, 54, "GGUF TQ1_0", _GGML),
     ("TQ2_0", 256, 66, "GGUF TQ2_0", _GGML),
     ("MXFP4", 32, 17, "GGUF MXFP4", _GGML),
+    ("NVFP4", 64, 36, "GGUF NVFP4: four blocks of 16 with an FP8 scale each", _GGML),
+    ("Q1_0", 128, 18, "GGUF Q1_0", _GGML),
+    ("Q2_0", 64, 18, "GGUF Q2_0", _GGML),
 )
 
 

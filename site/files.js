@@ -1,9 +1,9 @@
 // A model of one's own: a config.json, or the header of a .gguf or .safetensors, read here; nothing is uploaded.
-// What a header means is Python's business; here it is only cut off the file.
+// What a header means is Python's business; here slices are cut off the file as it wants them, some hundred kilobytes in all.
 import {announce} from './copy.js';
 
 const byId = (id) => document.getElementById(id);
-const FIRST = 16 * 1024 * 1024;
+const MOST_SLICES = 400;
 const LARGEST_CONFIG = 4_000_000;
 
 export function install(page) {
@@ -12,17 +12,29 @@ export function install(page) {
     byId('files-status').textContent = text;
   };
 
-  const take = async (question) => {
-    const {changes, message} = JSON.parse(await page.engine.ask('read', JSON.stringify(question)));
+  const ask = async (question) => JSON.parse(await page.engine.ask('read', JSON.stringify(question)));
+  const done = ({changes, message}) => {
     said(message);
     if (changes) page.apply(changes);
+  };
+  const take = async (question) => done(await ask(question));
+
+  /** Hands over slices until nothing more is wanted. */
+  const takeHeader = async (file) => {
+    const slices = [];
+    for (;;) {
+      const found = await ask({name: file.name, size: file.size, slices});
+      if (!found.want) return done(found);
+      if (slices.length === MOST_SLICES) throw new Error('its header has no end');
+      const {offset, size} = found.want;
+      slices.push({offset, data: base64(await file.slice(offset, offset + size).arrayBuffer())});
+    }
   };
 
   const read = async (file) => {
     said(`Reading ${file.name}`);
     try {
-      if (/\.gguf$/i.test(file.name)) await take({name: file.name, kind: 'gguf', data: base64(await file.slice(0, FIRST).arrayBuffer())});
-      else if (/\.safetensors$/i.test(file.name)) await take({name: file.name, kind: 'safetensors', data: base64(await header(file))});
+      if (/\.(gguf|safetensors)$/i.test(file.name)) await takeHeader(file);
       else if (file.size > LARGEST_CONFIG) said(`${file.name} is too large to be a config.json.`);
       else await take({name: file.name, kind: 'config', text: await file.text()});
     } catch (problem) {
@@ -60,14 +72,6 @@ export function install(page) {
   });
 
   hub(page, take, said);
-}
-
-/** The first bytes of a .safetensors file are the length of its header, then the header. */
-async function header(file) {
-  const start = new DataView(await file.slice(0, 8).arrayBuffer());
-  const length = Number(start.getBigUint64(0, true));
-  if (length > 100_000_000 || length > file.size) throw new Error('its header has an impossible length');
-  return file.slice(0, 8 + length).arrayBuffer();
 }
 
 function base64(buffer) {

@@ -1,7 +1,7 @@
 """Local model files, read through slices: the door for a page or a program that must not load the file.
 
 Protocol. The caller asks with one JSON object and gets one back; it repeats the question with what was wanted until the
-answer wants nothing more:
+answer wants nothing more (a few dozen times, some hundred kilobytes in all, for the longest of tokenizers):
 
     {"name": "model.gguf", "size": 1234567890, "slices": [{"offset": 0, "data": "<base64>"}], "config": {...} or absent}
     → {"want": {"offset": 0, "size": 65536}}                      cut this slice off the file and ask again with it added
@@ -24,7 +24,7 @@ from gauge.errors import RequestError
 from gauge.readers import gguf, huggingface, safetensors
 from gauge.readers.slices import MOST_READ, Read, broken
 
-FIRST = 64 * 1024
+FIRST = 32 * 1024
 LONGEST_CONFIG = 4_000_000
 
 
@@ -99,8 +99,7 @@ def _reader(slices: object, size: int | None) -> Read:
             held.append((offset, base64.b64decode(data, validate=True)))
         except (ValueError, binascii.Error):
             raise broken("a slice is no base64", "send base64 text") from None
-    total = sum(len(data) for _, data in held)
-    if total > 2 * MOST_READ:
+    if sum(len(data) for _, data in held) > 2 * MOST_READ:
         raise broken("the slices are larger than a header may be")
     joined = _joined(held)
 
@@ -116,7 +115,7 @@ def _reader(slices: object, size: int | None) -> Read:
     def more(offset: int, count: int, piece: bytes) -> bytes:
         if size is None or offset >= size:
             return piece  # nobody can cut further slices: what is there must do
-        raise Wanted(offset, min(max(count, total, FIRST), size - offset))
+        raise Wanted(offset, min(count, size - offset))
 
     return read
 

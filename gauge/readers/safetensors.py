@@ -14,10 +14,10 @@ from typing import Any
 
 from gauge.errors import RequestError, shown
 from gauge.readers import huggingface
-from gauge.readers.slices import Read, Slices, broken
+from gauge.readers.slices import MOST_READ, WINDOW, Read, Slices, broken
 from gauge.units import ceil_div, format_count
 
-LONGEST_HEADER = 25 * 1024 * 1024
+LONGEST_HEADER = MOST_READ - WINDOW
 MOST_DIMENSIONS = 16
 LARGEST_TENSOR = 1 << 44
 BITS = {

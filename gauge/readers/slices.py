@@ -10,8 +10,8 @@ from collections.abc import Callable
 from gauge.errors import RequestError
 
 Read = Callable[[int, int], bytes]
-WINDOW = 64 * 1024
-MOST_READ = 32 * 1024 * 1024
+WINDOW = 32 * 1024
+MOST_READ = 8 * 1024 * 1024
 FIELD = "file"
 
 
@@ -31,6 +31,16 @@ class Slices:
         self.size = size
         self.at = 0
         self.taken = 0
+
+    def peek(self, at: int, count: int) -> bytes:
+        """Up to `count` bytes from `at` on, fewer where the file ends; the cursor stays. Raises RequestError."""
+        if self.size is not None:
+            count = min(count, max(self.size - at, 0))
+        if self.taken + count > self._most:
+            raise self._too_long()
+        found = bytes(self._read(at, count)) if count else b""
+        self.taken += len(found)
+        return found
 
     def bytes(self, count: int) -> bytes:
         """The next `count` bytes. Raises RequestError where the file or the allowance ends before."""
@@ -56,12 +66,15 @@ class Slices:
         """A little-endian integer of `width` bytes."""
         return int.from_bytes(self.bytes(width), "little", signed=signed)
 
+    def _too_long(self) -> RequestError:
+        return broken(f"more than {self._most >> 20} MiB of it would have to be read to know its header")
+
     def _fetch(self, count: int) -> None:
         want = max(count, WINDOW)
         if self.size is not None:
             want = min(want, self.size - self.at)
         if self.taken + count > self._most:
-            raise broken(f"its header is longer than {self._most >> 20} MiB")
+            raise self._too_long()
         found = self._read(self.at, min(want, max(count, self._most - self.taken)))
         self.taken += len(found)
         if len(found) < count:

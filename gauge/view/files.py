@@ -1,6 +1,6 @@
 """What a pasted or dropped file means for the question: fields to set, and a sentence about it.
 
-The page cuts the header off the file; everything else about formats is known to the readers.
+The page cuts slices off the file as they are wanted; everything else about formats is known to the readers.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from gauge.view.reading import Json
 
 
 def read(question: Json) -> dict[str, Any]:
-    """`{"name", "kind", "text" | "data"}` to `{"changes": {field: value} | None, "message"}`; never raises."""
+    """`{"name", "kind": "config", "text"}` or `{"name", "size", "slices"}` (the protocol of `gauge.readers.files`).
+
+    Answers `{"changes": {field: value} | None, "message"}`, or `{"want": {"offset", "size"}}` where the question is to be
+    put again with that slice added. Never raises.
+    """
     name, kind = str(question.get("name") or "the file")[:200], question.get("kind")
     try:
-        if kind == "config":
-            return config(name, str(question.get("text") or ""))
-        return header(name, "safetensors" if kind == "safetensors" else "gguf", str(question.get("data") or ""))
+        return config(name, str(question.get("text") or "")) if kind == "config" else header(question)
     except (ValueError, KeyError, RecursionError) as problem:
         return {"changes": None, "message": f"{name} is not readable: {problem}"}
 
@@ -33,11 +35,11 @@ def config(name: str, text: str) -> dict[str, Any]:
     return {"changes": {"model": "", "config": compact}, "message": f"{name} is in place ({kind})."}
 
 
-def header(name: str, kind: str, data: str) -> dict[str, Any]:
+def header(question: Json) -> dict[str, Any]:
     """The header of a .gguf or .safetensors file, through the readers of those formats."""
-    suffix = f".{kind}"
-    named = name if name.lower().endswith(suffix) else name + suffix
-    found = files.answer({"name": named, "slices": [{"offset": 0, "data": data}]})
+    found = files.answer(question)
+    if "want" in found:
+        return found
     if found["changes"] is None:
         return {"changes": None, "message": found["message"]}
     changes = {key: value if isinstance(value, str) else json.dumps(value) for key, value in found["changes"].items()}

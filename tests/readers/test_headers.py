@@ -18,7 +18,7 @@ from gauge.api import answer_to
 from gauge.catalog import load_model
 from gauge.errors import RequestError
 from gauge.gguf.tensors import file_tensors
-from gauge.readers import files, gguf, gguf_keys, huggingface, safetensors
+from gauge.readers import files, gguf, gguf_keys, huggingface, safetensors, slices
 
 _spec = importlib.util.spec_from_file_location("headers", Path(__file__).with_name("headers.py"))
 assert _spec and _spec.loader
@@ -26,6 +26,7 @@ headers = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(headers)
 
 MEBIBYTE = 1 << 20
+LONG = headers.tokenized(tokens=20_000)
 
 
 def test_a_gguf_header_gives_types_architecture_and_file_type() -> None:
@@ -61,6 +62,74 @@ def test_long_arrays_are_passed_over() -> None:
     found = gguf.header(file, len(data))
     assert found.pairs["tokenizer.ggml.tokens"] == 20_000
     assert isinstance(found.pairs["tokenizer.ggml.tokens"], gguf.Length)
+
+
+TOKENIZERS = {
+    "tokens, types and merges": ({"tokens": 128_256, "merges": 280_147}, 400),
+    "tokens, scores and types": ({"tokens": 262_144, "scores": True}, 300),
+    "all of them": ({"tokens": 151_936, "scores": True, "merges": 151_387}, 450),
+    "merges right behind the tokens": ({"tokens": 131_072, "types": False, "merges": 269_443}, 450),
+    "long tokens": ({"tokens": 20_000, "merges": 20_000, "longest": 60}, 450),
+}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_long_tokenizer_is_leaped_over(name: str) -> None:
+    """Headers of 5 to 20 MiB, as long tokenizers make them, of which some hundred KiB are read; all behind is found."""
+    made, most = TOKENIZERS[name]
+    data = headers.tokenized(**made)
+    file = headers.Counting(data, padded=True)
+    found = gguf.header(file, 10**11)
+    assert (len(found.tensors), found.pairs["general.file_type"]) == (289, 15)
+    assert found.pairs["tokenizer.ggml.tokens"] == made["tokens"]
+    assert found.read == file.taken < most * 1024 < len(data) / 4
+
+
+def test_texts_that_cannot_be_leaped_over_are_walked() -> None:
+    """Where tensors do not follow each other without gaps, a leap's result is not believed."""
+    data = headers.tokenized(tokens=20_000, gap=64)
+    file = headers.Counting(data, padded=True)
+    found = gguf.header(file, 10**11)
+    assert found.pairs["tokenizer.ggml.merges"] == 1000
+    assert found.read == file.taken < 3 * MEBIBYTE
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_a_spoiled_long_tokenizer_costs_no_more_than_the_allowance(data: st.DataObject) -> None:
+    spoil = bytearray(LONG)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(spoil) - 8))
+        spoil[at : at + 8] = struct.pack("<Q", data.draw(st.integers(0, 2**64 - 1) | st.integers(0, 300)))
+    file = headers.Counting(bytes(spoil), padded=True)
+    with contextlib.suppress(RequestError):
+        gguf.fields(gguf.header(file, 10**11))
+    assert file.taken <= slices.MOST_READ
+
+
+def test_the_page_reads_no_more_of_a_long_tokenizer() -> None:
+    data = headers.tokenized(tokens=128_256, merges=100_000)
+    file, held = headers.Counting(data, padded=True), []
+    for _ in range(100):
+        found = files.answer({"name": "long.gguf", "size": 10**11, "slices": held})
+        if "want" not in found:
+            break
+        start, count = found["want"]["offset"], found["want"]["size"]
+        held.append({"offset": start, "data": base64.b64encode(file(start, count)).decode()})
+    assert found["changes"]["quantization"] == "Q4_K_M"
+    assert file.taken < MEBIBYTE / 2
+
+
+@pytest.mark.parametrize(("kind", "word"), [(250, "250"), (4, "Q4_2"), (31, "Q4_0_4_4")])
+def test_an_unknown_type_is_named(kind: int, word: str) -> None:
+    with pytest.raises(RequestError, match=word):
+        gguf.header(headers.Counting(headers.gguf({"general.architecture": "llama"}, [("a", (64,), kind)])))
+
+
+@pytest.mark.parametrize(("kind", "name", "size"), [(40, "NVFP4", 36 * 4), (41, "Q1_0", 18 * 2), (42, "Q2_0", 18 * 4)])
+def test_the_newest_types_have_their_blocks(kind: int, name: str, size: int) -> None:
+    (tensor,) = gguf.header(headers.Counting(headers.gguf({"general.architecture": "llama"}, [("a", (256,), kind)]))).tensors
+    assert (tensor.type, tensor.bytes) == (name, size)
 
 
 def test_a_tied_head_stored_twice_is_said() -> None:
@@ -162,8 +231,8 @@ def test_a_spoiled_safetensors_header_is_read_or_refused(data: bytes, sized: boo
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["x.gguf", "x.safetensors", "config.json", "x"]))
 def test_any_bytes_get_an_answer(data: bytes, name: str) -> None:
-    slices = [{"offset": 0, "data": base64.b64encode(data).decode()}]
-    found = json.loads(files.inspect(json.dumps({"name": name, "size": len(data), "slices": slices})))
+    held = [{"offset": 0, "data": base64.b64encode(data).decode()}]
+    found = json.loads(files.inspect(json.dumps({"name": name, "size": len(data), "slices": held})))
     assert found["message"] or found["want"]
 
 
@@ -181,13 +250,13 @@ def test_the_page_hands_over_slices_until_nothing_more_is_wanted(name: str) -> N
     data = {"gguf": headers.llama(tokens=30_000), "tensors": TENSORS, "json": config.encode()}[
         name.rpartition(".")[2].replace("safe", "")
     ]
-    slices: list[dict[str, Any]] = []
-    for _ in range(20):
-        found = json.loads(files.inspect(json.dumps({"name": name, "size": len(data), "slices": slices})))
+    held: list[dict[str, Any]] = []
+    for _ in range(40):
+        found = json.loads(files.inspect(json.dumps({"name": name, "size": len(data), "slices": held})))
         if "want" not in found:
             break
         start, count = found["want"]["offset"], found["want"]["size"]
-        slices.append({"offset": start, "data": base64.b64encode(data[start : start + count]).decode()})
+        held.append({"offset": start, "data": base64.b64encode(data[start : start + count]).decode()})
     assert found["changes"], found
 
 
