@@ -98,11 +98,32 @@ def shaped(model: Model, degree: int) -> Callable[[Tensor], Tensor]:
     return shape
 
 
-def engine_weights(model: Model, plan: Plan, table: Format | None = None) -> Iterator[Item]:
-    """Weights of one device and what is kept beside them; `table` is the format of position tables."""
+def padded_experts(plan: Plan, inner: int, hidden: int) -> Callable[[Tensor], Tensor]:
+    """Routed experts with their inner size on one device, and the stream's width, filled up to multiples of these."""
+    multiples = {Dim.FFN: inner * plan.tensor_parallel, Dim.HIDDEN: hidden}
+
+    def pad(weight: Tensor) -> Tensor:
+        if not weight.role.startswith("expert_"):
+            return weight
+        sizes = tuple(extent(e.dim, round_up(e.size, multiples.get(e.dim, 1))) for e in weight.dims)
+        return replace(weight, dims=sizes)
+
+    return pad
+
+
+def engine_weights(
+    model: Model, plan: Plan, table: Format | None = None, pad: Callable[[Tensor], Tensor] | None = None
+) -> Iterator[Item]:
+    """Weights of one device and what is kept beside them; `table` is the format of position tables; `pad` fills up what
+    a kernel wants larger.
+    """
     dtype = FORMATS[plan.dtype]
     store = store_of(plan.quantization, plan.sparsity, dtype, model.first(Experts) is not None)
-    shape, rules, mesh = shaped(model, plan.tensor_parallel), weight_rules(plan), serving_mesh(plan)
+    plain, rules, mesh = shaped(model, plan.tensor_parallel), weight_rules(plan), serving_mesh(plan)
+
+    def shape(weight: Tensor) -> Tensor:
+        return pad(plain(weight)) if pad else plain(weight)
+
     yield from weight_items(model, store, rules, mesh, shape=shape)
     for one in rotary_tables(model, table or dtype):
         yield item("weights.rotary", one, why=WHY_TABLE, source=SOURCE, certainty="policy")

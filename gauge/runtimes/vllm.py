@@ -8,7 +8,7 @@ Source: vLLM v1/worker/gpu_worker.py (release 0.19) and start-up logs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -40,6 +40,7 @@ from gauge.runtimes.serving import (
     elsewhere,
     engine_weights,
     formats,
+    padded_experts,
     profile_how,
     serving_mesh,
 )
@@ -56,6 +57,7 @@ FORWARD_WORDS = "Alive at the largest operator of the profiled forward pass."
 LARGE_DEVICE = 70 * GIB
 GRAPH_SIZES = (1, 2, 4)
 LARGEST_GRAPH = 512
+TILES_MARLIN, TILES_BLACKWELL = (128, 256), (256, 256)  # (inner, hidden) multiples of MXFP4 kernels
 LATENT_ALIGNMENT = 64  # tokens that blocks of cached latents are a multiple of
 LATENT_CONTEXT = 64 * 1024  # tokens of cached latents that one chunk expands at most
 ALIGNED_ROWS = 16  # a row of so many entries begins where wide loads may
@@ -93,6 +95,14 @@ class Settings:
     def subtracts_graphs(self) -> bool:
         """Whether the pool is what an estimate of the graphs leaves, too."""
         return not self.old and not self.release.before((0, 21), (2026, 5))
+
+    @property
+    def pad(self) -> Callable[[Tensor], Tensor] | None:
+        """How MXFP4 experts are filled up: not for the Triton kernels of Hopper, for others as their tiles want it."""
+        if self.plan.quantization != "mxfp4" or hopper(self.case.cluster.device):
+            return None
+        inner = TILES_BLACKWELL if fuses_all_reduce(self.case.cluster.device) else TILES_MARLIN
+        return padded_experts(self.plan, *inner)
 
     @property
     def sorts(self) -> bool:
@@ -367,7 +377,11 @@ def state_format(model: Model, plan: Plan) -> Format:
 def rank(stage: Stage, settings: Settings) -> Rank:
     """Everything that one device of a stage holds."""
     vocabulary = settings.case.model.vocab
-    fixed = [*engine_weights(stage.model, settings.plan), *profile(stage, settings), *outside(settings, vocabulary)]
+    fixed = [
+        *engine_weights(stage.model, settings.plan, pad=settings.pad),
+        *profile(stage, settings),
+        *outside(settings, vocabulary),
+    ]
     captured, share = graphs(stage, settings), settings.share
     taken = sum(i.bytes for i in fixed)
     if settings.subtracts_graphs:

@@ -247,3 +247,10 @@ def test_gpt_oss_narrows_its_experts_alone() -> None:
     held = [i for i in found["pools"][0]["items"] if i["component"].startswith("weights.") and "rotary" not in i["component"]]
     assert sum(i["bytes"] for i in held) == pytest.approx(13.76e9, rel=0.002)
     assert all("÷" not in i["substituted"] for i in held if "attention" in i["component"] or "bias" in i["label"])
+
+
+@pytest.mark.parametrize(("device", "gib"), [("h100-80gb", 12.83), ("rtx-4090", 13.72), ("a100-80gb-sxm", 13.72)])
+def test_mxfp4_experts_are_filled_up_for_marlin(device: str, gib: float) -> None:
+    """Start-up logs of gpt-oss-20b on GPUs without kernels of their own for it: 13.72 GiB, experts of 2,944 x 3,072."""
+    found = ask(model="openai/gpt-oss-20b", device=device)
+    assert parts(found)["weights"] / GIB == pytest.approx(gib, abs=0.02)
