@@ -65,6 +65,7 @@ WRONG: list[tuple[Request, str]] = [
     ({"pipeline_parallel": 5, "runtime": "megatron", "task": "training"}, "pipeline_parallel"),
     ({"runtime": "vllm", "device": "pixel-8"}, "runtime"),
     ({"runtime": "llama.cpp", "kv_cache_dtype": "q8_0", "attention": "eager"}, "kv_cache_dtype"),
+    ({"runtime": "llama.cpp", "devices": 131072}, "devices"),
     ({"config": '{"hidden_size": 1, "hidden_size": 2}'}, "config"),
 ]
 

@@ -39,6 +39,7 @@ from gauge.runtimes.llamacpp.placement import (
 MOMENTS = (("load", "model loaded"), ("serve", "context made, ready to serve"))
 START = (("file loaded", ("weights",)), ("caches made", ("kv_cache", "recurrent_state")), ("ready", ("workspace",)))
 CACHE_TYPES = ("float32", "float16", "bfloat16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+MOST_DEVICES = 16  # llama_max_devices, src/llama.cpp
 NOT_TEXT = frozenset({"whisper", "clip", "siglip"})
 UNKNOWN_TO_IT = frozenset({"opt", "gpt_neo", "openai-gpt", "deberta-v2", "mpnet", "rwkv"})
 WHY_COMPUTE = "One scratch buffer for the worst graph of one micro-batch; its largest phase is {}."
@@ -172,6 +173,7 @@ def formats_of(case: Case) -> Formats:
 def checked(case: Case) -> None:
     """Whether llama.cpp can run the case. Raises RequestError."""
     _check_model(case.model)
+    _check_devices(case)
     _check_weights(case)
     _check_cache(case)
 
@@ -180,6 +182,13 @@ def _check_model(model: Model) -> None:
     text = any(p.sequence in ("tokens", "target") for p in model.parts) and model.vocab > 0
     if not text or model.family in NOT_TEXT:
         raise RequestError("model", "llama.cpp runs language models", "choose a language model, or another runtime")
+
+
+def _check_devices(case: Case) -> None:
+    count = case.plan.devices or 0
+    if count > MOST_DEVICES:
+        message = f"llama.cpp takes at most {MOST_DEVICES}, not {count:,}"
+        raise RequestError("devices", message, f"use {MOST_DEVICES}", ({"devices": MOST_DEVICES},))
 
 
 def _check_weights(case: Case) -> None:
