@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from gauge.view import palette
 from gauge.view.derivation import derivation
 from gauge.view.figures import NBSP, percent
-from gauge.view.html import Markup, join, tag
+from gauge.view.html import Markup, capital, join, tag
 from gauge.view.reading import Json, Reading, Row
 
 EVERY = "all"
@@ -193,7 +193,7 @@ def _moment(reading: Reading, moment: Json, most: int) -> Markup:
     bar = tag("rect", width=f"{100 * size / most:.1f}%", height="3")
     return tag(
         "button",
-        tag("span", _capital(str(moment["label"])), class_="what"),
+        tag("span", capital(str(moment["label"])), class_="what"),
         tag("span", reading.scale.need(size), class_="num"),
         tag("span", "peak" if peak else "", class_="peak"),
         tag("svg", bar, width="100%", height="3", aria_hidden="true"),
@@ -201,10 +201,6 @@ def _moment(reading: Reading, moment: Json, most: int) -> Markup:
         data_view="moment=" if peak else f"moment={name}",
         aria_pressed="true" if name == reading.shown_moment else "false",
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def notes(reading: Reading) -> Markup:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gauge.view.form import text
-from gauge.view.html import Markup, join, tag
+from gauge.view.html import Markup, capital, join, tag
 from gauge.view.reading import Json
 
 NOUNS = {"tokens": "tokens"}
@@ -84,7 +84,7 @@ def error(found: Json) -> Markup:
 
 
 def _sentence(text: str) -> str:
-    return text and text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
+    return text and capital(text) + ("" if text.endswith((".", "?")) else ".")
 
 
 def errors(answer: Json, known: Sequence[str]) -> Markup:

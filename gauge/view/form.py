@@ -13,6 +13,7 @@ from typing import Any
 from gauge.view.html import Markup, join, tag
 from gauge.view.reading import Json
 
+LONG = 18  # letters of a choice that half a column cannot show
 SEARCH = {"model": "data/models.json", "device": "data/devices.json"}
 TYPED = {"count": "numeric", "tokens": "text", "bytes": "text", "fraction": "decimal", "text": "text"}
 
@@ -66,7 +67,7 @@ def field(spec: Json, request: Mapping[str, Any]) -> Markup:
         head,
         control(spec, value),
         below,
-        class_=f"field {kind}" + (" segmented" if several else ""),
+        class_=f"field {kind}" + (" segmented" if several else " wide" if _wide(spec) else ""),
         role="radiogroup" if several else None,
         aria_labelledby=f"label-{name}" if several else None,
         data_field=name,
@@ -84,6 +85,13 @@ def _help(spec: Json) -> Markup | None:
 
 def _segmented(spec: Json) -> bool:
     return bool(spec.get("prominent")) and len(spec.get("choices") or ()) == 2
+
+
+def _wide(spec: Json) -> bool:
+    """Whether a choice that is always seen has words too long for half a column."""
+    choices = spec.get("choices") or ()
+    words = [str(choice["label"] if isinstance(choice, Mapping) else choice) for choice in choices]
+    return bool(spec.get("prominent")) and len(max(words, key=len, default="")) > LONG
 
 
 def control(spec: Json, value: Any) -> Markup:

@@ -164,7 +164,7 @@ def _scale(reading: Reading, rule: Ruler) -> Markup:
                 x=rule.at(t),
                 y=str(RULE + 24),
                 text_anchor="start" if t == 0 else "middle",
-                class_="odd" if (many and n % 2) or t > end * 17 // 20 else None,
+                class_="near" if t > end * 17 // 20 else "odd" if many and n % 2 else None,
             )
             for n, t in enumerate(_ticks(last, step))
         ],

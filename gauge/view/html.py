@@ -84,3 +84,9 @@ def _spelled(key: str) -> str:
 def raw(text: str) -> Markup:
     """Markup written by this package itself, never by a user."""
     return Markup(text)
+
+
+def capital(text: str) -> str:
+    """The first letter in upper case, unless the first word has a spelling of its own (cuBLAS, vLLM)."""
+    own = any(letter.isupper() for letter in text.partition(" ")[0][1:])
+    return text if own else text[:1].upper() + text[1:]

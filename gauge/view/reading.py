@@ -13,6 +13,7 @@ from typing import Any
 from gauge.units import System
 from gauge.view import palette
 from gauge.view.figures import Scale
+from gauge.view.html import capital
 
 Json = Mapping[str, Any]
 FINEST = 4  # decimals, shown only where fewer would hide that something just fits
@@ -33,7 +34,7 @@ class Row:
     @property
     def label(self) -> str:
         label = str(self.item.get("label") or palette.COMPONENTS.get(palette.head(self.component), self.component))
-        return label[:1].upper() + label[1:]
+        return capital(label)
 
     @property
     def group(self) -> palette.Group:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gauge.view.figures import MINUS, NBSP
-from gauge.view.html import Markup, join, tag
+from gauge.view.html import Markup, capital, join, tag
 from gauge.view.reading import Json, Reading
 
 MARKS = {"fits": "✓", "tight": "≈", "short": "✕", "unknown": "·"}
@@ -156,7 +156,7 @@ def _remedy(reading: Reading, remedy: Json) -> Markup:
     label = str(remedy.get("label") or remedy.get("text") or "")
     saving = tag("span", f"{MINUS}{reading.scale.room(saved)}{', then it fits' if enough else ''}", class_="num saved")
     body = [
-        tag("b", label[:1].upper() + label[1:]),
+        tag("b", capital(label)),
         saving if saved else None,
         tag("span", str(remedy.get("cost") or ""), class_="cost"),
     ]

@@ -12,4 +12,7 @@ pool = answer["pools"][0]
 print(f"{pool['device'] / 2**30:.1f} GiB on the device, {answer['fit']['verdict']}")
 
 # The last line is shown: a list of dicts becomes a table.
-[{"what": item["label"], "GiB": f"{item['bytes'] / 2**30:.2f}", "certainty": item["certainty"]} for item in pool["items"]]
+[
+    {"what": item["label"], "GiB": f"{item['bytes'] / 2**30:.2f}", "certainty": item["certainty"]}
+    for item in pool["items"]
+]

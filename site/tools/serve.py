@@ -40,6 +40,16 @@ def read(path: Path, modified: float, compress: bool) -> tuple[bytes, str]:
     return (gzip.compress(data, 6, mtime=0) if compress else data), f'"{tag}{"-gz" if compress else ""}"'
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """One thread a connection; a browser that hangs up is no error of ours."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """GET and HEAD below one folder and, when given, below one path prefix."""
 
@@ -110,8 +120,7 @@ def serve(folder: Path, host: str, port: int, prefix: str = "/", max_age: int = 
     """Serve until interrupted. Port 0 takes a free one. Prints the address first."""
     attributes = {"folder": folder.resolve(), "prefix": prefix, "max_age": max_age, "log": log}
     handler = type("SiteHandler", (Handler,), attributes)
-    with http.server.ThreadingHTTPServer((host, port), handler) as server:
-        server.daemon_threads = True
+    with Server((host, port), handler) as server:
         print(f"http://{host}:{server.server_address[1]}{prefix}", flush=True)
         try:
             server.serve_forever()
