@@ -20,7 +20,7 @@ from gauge.layers.latent_attention import LatentAttention
 from gauge.layers.linear_attention import KimiDelta
 from gauge.memory.collect import stacked
 from gauge.memory.engine_graphs import graph_items
-from gauge.memory.engine_pass import Sampler, forward_peak, held_by_caller, quantized_input
+from gauge.memory.engine_pass import ForwardPeak, Sampler, forward_peak, held_by_caller, quantized_input
 from gauge.memory.engine_pictures import Pictures, pictures
 from gauge.memory.engine_weights import text_config
 from gauge.memory.overhead import context, fuses_all_reduce, hopper, matrix_workspace, multiprocessors
@@ -74,6 +74,16 @@ class Settings:
     def plan(self) -> Plan:
         """The plan."""
         return self.case.plan
+
+    @cached_property
+    def pictured(self) -> dict[int, Pictures | None]:
+        """The profile's pictures of a stage, once traced."""
+        return {}
+
+    @cached_property
+    def peaks(self) -> dict[int, ForwardPeak]:
+        """The forward pass of a stage, once traced."""
+        return {}
 
     @cached_property
     def release(self) -> Release:
@@ -177,7 +187,7 @@ def profile(stage: Stage, settings: Settings) -> tuple[Item, ...]:
 
 def _forward(stage: Stage, settings: Settings) -> Iterator[Item]:
     model, tokens = stage.model, settings.tokens
-    peak = forward_peak(model, profile_how(settings.plan), tokens)
+    peak = _peak(stage, settings)
     eager = settings.old or settings.plan.enforce_eager
     flying = [*peak.flying, *([held_by_caller(tokens, model.hidden, settings.dtype)] if eager else [])]
     if not eager and settings.plan.quantization in ("int8", "fp8"):
@@ -231,7 +241,7 @@ def _sampler(stage: Stage, settings: Settings) -> Iterator[Item]:
         tensor("hidden states to sample from", settings.dtype, (Dim.BATCH, settings.rows), (Dim.HIDDEN, model.hidden)),
     )
     yield from _profiled(hidden, "activations", FORWARD_WORDS)
-    yield from _workspaces(forward_peak(model, profile_how(settings.plan), settings.tokens).workspaces, settings)
+    yield from _workspaces(_peak(stage, settings).workspaces, settings)
     eager = settings.old or plan.enforce_eager
     found = overhead("vllm", "profile_eager" if eager and settings.old else "profile")
     yield constant("workspace", found, moments=LIVE, scope="allocated")
@@ -255,9 +265,19 @@ def _seen(stage: Stage, settings: Settings) -> Pictures | None:
     """The pictures of the profile. The first engine gives one to each sequence that it profiles."""
     if not stage.first:
         return None
-    model, how = stage.model, profile_how(settings.plan)
-    reads = any(layer.cross for block in model.decoder.blocks for layer in block.layers if isinstance(layer, Attention))
-    return pictures(model, how, settings.tokens, settings.rows if settings.old and reads else 1)
+    if stage.index not in settings.pictured:
+        model, how = stage.model, profile_how(settings.plan)
+        reads = any(layer.cross for block in model.decoder.blocks for layer in block.layers if isinstance(layer, Attention))
+        least = settings.rows if settings.old and reads else 1
+        settings.pictured[stage.index] = pictures(model, how, settings.tokens, least)
+    return settings.pictured[stage.index]
+
+
+def _peak(stage: Stage, settings: Settings) -> ForwardPeak:
+    """The forward pass of the largest batch; sampler and forward course both ask for it."""
+    if stage.index not in settings.peaks:
+        settings.peaks[stage.index] = forward_peak(stage.model, profile_how(settings.plan), settings.tokens)
+    return settings.peaks[stage.index]
 
 
 def _encoder(stage: Stage, settings: Settings) -> Iterator[Item]:
