@@ -146,6 +146,21 @@ class Optimizer:
 
 _MOMENTS = ("first moment", "second moment")
 
+
+def with_wide_tables(optimizer: Optimizer) -> Optimizer:
+    """8-bit states but for embeddings, whose states transformers' Trainer asks bitsandbytes to keep in float32.
+
+    Source: transformers trainer.py, create_optimizer (GlobalOptimManager.register_module_override), since 4.42.
+    """
+
+    def states(weight: Tensor) -> Iterable[Tensor]:
+        return [_like(weight, n, FLOAT32) for n in _MOMENTS] if weight.role in TABLES else optimizer.states(weight)
+
+    return replace(optimizer, states=states)
+
+
+TABLES = ("token_embedding", "position_embedding", "type_embedding")
+
 OPTIMIZERS: dict[str, Optimizer] = {
     o.id: o
     for o in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 RELEASES = {  # when transformers released a version that changed what is allocated
+    (4, 42): (2024, 6),
     (4, 46): (2024, 10),
     (5,): (2025, 12),
 }

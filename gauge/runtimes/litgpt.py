@@ -43,6 +43,11 @@ class Lit(Sharded):
     """One rank of LitGPT."""
 
     @property
+    def wide_tables(self) -> bool:
+        """Nothing makes an exception of embeddings."""
+        return False
+
+    @property
     def scheme(self) -> Scheme:
         """`bnb.nf4` and `bnb.nf4-dq` are two choices here; QLoRA without one takes the second."""
         asked = scheme_of(self.plan.quantization)

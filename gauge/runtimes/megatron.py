@@ -32,6 +32,11 @@ THREADS = 2  # forward's and backward's, each with a cuBLAS workspace of its own
 class Megatron(Sharded):
     """One rank of Megatron-LM."""
 
+    @property
+    def wide_tables(self) -> bool:
+        """Nothing makes an exception of embeddings."""
+        return False
+
     def habits(self, how: How) -> How:
         """Fused norms, activations, rotary and softmax; no autocast."""
         return replace(how, autocast=False, kernels="fused")

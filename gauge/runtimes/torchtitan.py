@@ -32,6 +32,11 @@ Source: torchtitan train.py of December 2024 (commit 9dec370); torchtitan pull r
 class Titan(Sharded):
     """One rank of torchtitan."""
 
+    @property
+    def wide_tables(self) -> bool:
+        """Nothing makes an exception of embeddings."""
+        return False
+
     def habits(self, how: How) -> How:
         """FSDP2 casts; there is no autocast. RMSNorm is PyTorch's fused one."""
         kernels = "compiled" if self.plan.compile else "fused"

@@ -17,6 +17,11 @@ from gauge.tensor import Tensor
 class Tune(Sharded):
     """One rank of torchtune."""
 
+    @property
+    def wide_tables(self) -> bool:
+        """Nothing makes an exception of embeddings."""
+        return False
+
     def habits(self, how: How) -> How:
         """Adapters in the model's dtype; key heads repeated; the chunked loss keeps the logits, the other one makes
         them float32 first."""

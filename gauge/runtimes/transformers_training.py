@@ -22,7 +22,7 @@ from gauge.memory.segments import INPUTS, Pass, Tracer, lengths
 from gauge.memory.sharding import elements_by_format
 from gauge.memory.step import COURSE, MOMENTS, Gradients, Step, gradient_items
 from gauge.memory.weights import buffer_items, weight_items
-from gauge.optimizers import Optimizer
+from gauge.optimizers import Optimizer, with_wide_tables
 from gauge.overheads import overhead
 from gauge.plan import Plan
 from gauge.quantization import SCHEMES, Scheme, scheme_of
@@ -30,8 +30,9 @@ from gauge.runtimes.transformers import on_host
 from gauge.tape import AdapterPlan, How
 from gauge.tensor import Dim, Tensor
 from gauge.units import ceil_div
-from gauge.versions import before_foreach
+from gauge.versions import before, before_foreach
 
+EIGHT_BIT = ("adamw-8bit", "adamw-paged-8bit")
 WHY_MASTER = "The float32 copy that the optimizer updates; the 16-bit weights are rounded from it."
 WHY_ADAPTERS = "Two thin matrices beside each adapted one; only they are trained."
 WHY_BATCH = "The batch, held until the step is over."
@@ -121,8 +122,15 @@ class Training:
         return [(replace(t, format=FLOAT32), n) for t, n in self.weights]
 
     @property
+    def wide_tables(self) -> bool:
+        """Whether 8-bit optimizers leave embeddings in float32, as the Trainer has them do."""
+        return not before(self.plan.runtime_version, 4, 42)
+
+    @property
     def optimizer(self) -> Optimizer:
         """The optimizer that this version of the software runs."""
+        if self.plan.optimizer in EIGHT_BIT and self.wide_tables:
+            return with_wide_tables(optimizer_of(self.plan.optimizer))
         loop = self.plan.optimizer == "adamw" and before_foreach(self.plan.runtime_version)
         return optimizer_of("adamw-loop" if loop else self.plan.optimizer)
 

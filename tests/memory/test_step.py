@@ -186,3 +186,11 @@ def test_replicas_hold_a_bucket_for_every_gradient():
 
 def test_more_replicas_need_no_more_each():
     assert pool(LLAMA, data_parallel=2)["allocated"] == pool(LLAMA, data_parallel=1000)["allocated"]
+
+
+@pytest.mark.parametrize(("version", "bytes_a_number"), [("", 8), ("4.40", 2), ("2022-01", 2)])
+def test_eight_bit_optimizers_leave_embeddings_wide(version: str, bytes_a_number: int):
+    """transformers trainer.py: bitsandbytes keeps the states of embeddings in float32, two moments of 4 bytes."""
+    found = pool(LLAMA, optimizer="adamw-8bit", runtime_version=version)
+    states = [i for i in found["items"] if i["component"].startswith("optimizer_states.embedding")]
+    assert sum(i["bytes"] for i in states if "scales" not in i["label"]) == bytes_a_number * 8192 * 512
