@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gauge import kernels
 from gauge.layers import losses
@@ -20,7 +20,8 @@ class Head:
     `transform` is the dense layer and norm that BERT's head puts first. `upcast`: the family's loss runs on a float32
     copy of the logits (every causal model in transformers). `soft_cap`: logits pass through a tanh (Gemma 2). `inp` is
     the dimension that it reads, `dropout` the rate before it, `project` a map to a narrower width in front (OPT 350M).
-    `scaled`: its input is multiplied by a constant (T5).
+    `scaled`: its input is multiplied by a constant (T5). `spare_bias`: an untied head has a second bias that it does not
+    use (BERT's, which ties them with the matrix).
     """
 
     hidden: int
@@ -37,6 +38,7 @@ class Head:
     project: Linear | None = None
     dropout: float = 0.0
     scaled: bool = False
+    spare_bias: bool = False
 
     @property
     def projection(self) -> Linear:
@@ -54,6 +56,8 @@ class Head:
             yield self.projection.weight
         if self.bias:
             yield self.projection.bias_weight
+        if self.spare_bias and not self.tied:
+            yield replace(self.projection.bias_weight, name="bias")
 
     def read(self, tape: Tape, x: Value) -> Value:
         """What the vocabulary matrix reads: transformed, projected, scaled, as far as a family does that."""

@@ -18,11 +18,12 @@ class Pooler:
     hidden: int
     outputs: int
     activation: str = "tanh"
+    over: Dim = Dim.INNER
 
     @property
     def dense(self) -> Linear:
         """(outputs, hidden)."""
-        return Linear("pooler.dense", "pooler", ((Dim.INNER, self.outputs),), ((Dim.HIDDEN, self.hidden),), True, False)
+        return Linear("pooler.dense", "pooler", ((self.over, self.outputs),), ((Dim.HIDDEN, self.hidden),), True, False)
 
     def weights(self) -> Iterator[Tensor]:
         """The matrix and its bias."""

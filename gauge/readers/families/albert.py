@@ -9,13 +9,16 @@ from dataclasses import replace
 
 from gauge.layers.block import Again, Block
 from gauge.model import Model
+from gauge.readers import encoders
 from gauge.readers.config import Config
 from gauge.readers.families import bert, electra
 
 
 def read(config: Config) -> Model:
-    """An encoder with its pooler, without a head; `num_hidden_groups` blocks have weights of their own."""
-    keys = {"architectures": ["BertModel"], **{k: v for k, v in config.keys.items() if k != "architectures"}}
+    """An encoder; the head follows `architectures`; `num_hidden_groups` blocks have weights of their own."""
+    kind = encoders.kind_of(config, "AlbertModel")
+    bare = "BertForTokenClassification" if kind.endswith(encoders.UNPOOLED) else "BertModel"
+    keys = {**config.keys, "architectures": [bare]}
     model = electra.narrowed(bert.read(Config(keys, config.path)), config, "embedding_hidden_mapping_in")
     part = model.parts[0]
     owners = min(len(part.blocks), config.integer("num_hidden_groups", default=1))
@@ -23,4 +26,8 @@ def read(config: Config) -> Model:
     assert isinstance(first, Block)
     again = Again(first)
     blocks = (*(first,) * owners, *(again,) * (len(part.blocks) - owners))
-    return model.edited(family="albert", parts=(replace(part, blocks=blocks),))
+    head = None
+    if kind.endswith("ForMaskedLM"):
+        width = config.integer("embedding_size", default=128)
+        head = encoders.language_head(config, width, model.vocab, "predictions.dense", "predictions.LayerNorm")
+    return model.edited(family="albert", parts=(replace(part, blocks=blocks),), head=head)

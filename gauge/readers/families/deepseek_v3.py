@@ -22,7 +22,7 @@ def read(config: Config) -> Model:
 
 def decoder(config: Config, mixer: Layer, routed: Experts) -> Model:
     """The same attention in every layer; dense MLPs where `is_sparse` says so."""
-    dense = llama.mlp(config, bias=False)
+    dense = llama.mlp(config)
 
     def make(sparse: bool) -> Block:
         return llama.block(config, mixer, routed if sparse else dense)
@@ -61,7 +61,7 @@ def experts(config: Config, *, scores: str, normalised: bool, **changes: object)
     hidden = config.integer("hidden_size")
     width = config.integer("moe_intermediate_size")
     count = config.integer("n_shared_experts", "num_shared_experts", "num_shared_expert", default=0, least=0)
-    shared: MLP | None = llama.mlp(config, inner=width * count, bias=False, prefix="shared_expert") if count else None
+    shared: MLP | None = llama.mlp(config, inner=width * count, prefix="shared_expert") if count else None
     chosen: Router = mixtral.router(
         config, hidden, scores=scores, normalised=config.flag("norm_topk_prob", default=normalised), wide=True
     )

@@ -11,15 +11,22 @@ from gauge.layers.embedding import Embeddings
 from gauge.layers.linear import Linear
 from gauge.layers.norm import Norm
 from gauge.model import Model
+from gauge.readers import encoders
 from gauge.readers.config import Config
 from gauge.readers.families import bert
 from gauge.tensor import Dim
 
 
 def read(config: Config) -> Model:
-    """An encoder; the small heads of generator and discriminator are left out."""
+    """An encoder; the generator's head follows `architectures`, the discriminator's two small layers are left out."""
     bare = Config({**config.keys, "architectures": ["BertForTokenClassification"]}, config.path)
-    return narrowed(bert.read(bare), config, "embeddings_project").edited(family="electra")
+    model = narrowed(bert.read(bare), config, "embeddings_project")
+    if not encoders.kind_of(config, "ElectraModel").endswith(("ForMaskedLM", "ForCausalLM")):
+        return model.edited(family="electra")
+    width = config.integer("embedding_size", default=128)
+    names = ("generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head")
+    head = encoders.language_head(config, width, model.vocab, *names, act="gelu", spare=False)
+    return model.edited(family="electra", head=head)
 
 
 def narrowed(model: Model, config: Config, name: str) -> Model:

@@ -18,6 +18,8 @@ from gauge.layers.norm import Kind, Norm
 from gauge.model import Model, Part
 from gauge.readers.config import Config
 
+WINDOWED = ("mistral", "ministral3")
+
 
 def read(config: Config) -> Model:
     """A Llama-style decoder from its config."""
@@ -60,7 +62,7 @@ def attention(config: Config, **changes: Any) -> Attention:
         "qkv_bias": bias,
         "out_bias": bias,
         "rotary": size,
-        "window": config.integer("sliding_window", default=None) if config.text("model_type") == "mistral" else None,
+        "window": config.integer("sliding_window", default=None) if config.text("model_type") in WINDOWED else None,
         "dropout": config.number("attention_dropout", default=0.0),
     }
     keys |= changes
