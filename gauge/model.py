@@ -81,7 +81,9 @@ class Model:
     """An architecture, whatever it was read from.
 
     `config` are the keys it came from; `notes` are sentences for the answer's warnings; `total` is
-    set where a generic model stands for a parameter count that its layers only come near.
+    set where a generic model stands for a parameter count that its layers only come near. `predictors` are
+    multi-token-prediction layers that the checkpoint holds beside the model: they count only where
+    `with_predictors` is asked for, as engines load them only for speculative decoding.
     """
 
     id: str
@@ -97,6 +99,7 @@ class Model:
     title: str = ""
     active: int = 0
     total: int = 0
+    predictors: tuple[Part, ...] = ()
 
     def weights(self) -> Iterator[tuple[Tensor, int]]:
         """Every tensor once, with the number of layers that own one; a tied head is not repeated."""
@@ -122,6 +125,15 @@ class Model:
             for block, count in part.runs():
                 total += count * sum(_active(layer) for layer in block.steps)
         return total + (sum(t.elements for t in self.head.weights()) if self.head else 0)
+
+    @cached_property
+    def predictor_parameters(self) -> int:
+        """Numbers in the multi-token-prediction layers, without the copies of embedding and head some checkpoints hold."""
+        return sum(tensor.elements * count for part in self.predictors for tensor, count in part.weights())
+
+    def with_predictors(self) -> Model:
+        """The model with its multi-token-prediction layers as parts like the others, in front of the writing one."""
+        return self.edited(parts=(*self.parts[:-1], *self.predictors, self.parts[-1]), predictors=())
 
     @property
     def decoder(self) -> Part:

@@ -149,6 +149,7 @@ def config(pairs: Pairs, shapes: Shapes) -> dict[str, Any]:
         if isinstance(value, (int, list)) and not isinstance(value, bool) and value != 0:
             keys[key] = _one(value)
     keys |= known.fixed if known else {}
+    _predictors(keys, pairs.get(f"{name}.nextn_predict_layers"))
     _from_tensors(keys, shapes)
     if keys["model_type"] == "llama":
         _llama(keys)
@@ -164,6 +165,13 @@ def config(pairs: Pairs, shapes: Shapes) -> dict[str, Any]:
         hybrid(keys, pairs, name, shapes)
     huggingface.read(keys)
     return keys
+
+
+def _predictors(keys: dict[str, Any], count: Any) -> None:
+    """A file's blocks include the multi-token-prediction layers; a config counts them apart."""
+    layers = keys.get("num_hidden_layers")
+    if type(count) is int and type(layers) is int and 0 < count < layers:
+        keys |= {"num_hidden_layers": layers - count, "num_nextn_predict_layers": count}
 
 
 def _one(value: Any) -> Any:
@@ -220,6 +228,8 @@ def compared(keys: Mapping[str, Any], elements: int) -> str:
     difference = elements - model.parameters
     if not difference:
         return known
+    if difference == model.predictor_parameters:
+        return f"The multi-token-prediction layers are in the file. {known}".strip()
     if model.tied and model.head and difference == model.vocab * model.hidden:
         return f"The output matrix is stored a second time though it equals the embedding. {known}".strip()
     more = "more" if difference > 0 else "fewer"

@@ -169,6 +169,8 @@ def compared(found: Header, config: Mapping[str, Any]) -> str:
     difference = found.elements - model.parameters
     if difference == 0:
         return "Header and architecture agree to the last parameter."
+    if difference == model.predictor_parameters:
+        return "The file also holds the multi-token-prediction layers."
     if model.tied and model.head and difference == model.vocab * model.hidden:
         return "The output matrix is stored a second time though it equals the embedding; in memory it counts once."
     more = "more" if difference > 0 else "fewer"

@@ -117,6 +117,29 @@ def test_multi_token_prediction_is_said_and_not_counted() -> None:
     assert any("multi-token-prediction" in note for note in notes)
 
 
+UNUSUAL = {"zai-org/GLM-5.2", "deepseek-ai/DeepSeek-V4-Flash", "deepseek-ai/DeepSeek-V4-Pro"}
+PREDICTING = [
+    e for e in ENTRIES if "mtp" in (e.get("published_includes") or ()) and read(e["config"]).predictors and e["id"] not in UNUSUAL
+]
+
+
+@pytest.mark.parametrize("entry", PREDICTING, ids=lambda e: str(e["id"]))
+def test_published_totals_with_multi_token_prediction(entry: dict[str, Any]) -> None:
+    """The total of the files less the model's own: the layers to the last parameter, with copies of both tables where
+    the source says so; what is left is a buffer of one number an expert and layer, or scales."""
+    model, includes = read(entry["config"]), entry["published_includes"]
+    copies = 2 * model.vocab * model.hidden * len(model.predictors) if "mtp_embeddings" in includes else 0
+    left = entry["published_parameters"] - entry["parameters"] - model.predictor_parameters - copies
+    assert 0 <= left < (42_000_000 if "fp8_scales" in includes else 25_000)
+    assert model.with_predictors().parameters == model.parameters + model.predictor_parameters
+
+
+def test_predictors_are_exact_where_nothing_else_is_counted() -> None:
+    for id in ("XiaomiMiMo/MiMo-7B-Base", "Qwen/Qwen3.5-27B", "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-BF16"):
+        entry = BY_ID[id]
+        assert read(entry["config"]).with_predictors().parameters == entry["published_parameters"]
+
+
 # ---------------------------------------------------------------- configs that are wrong
 def wrong(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The config with one key missing, of another kind, or out of bounds."""

@@ -17,6 +17,7 @@ from gauge.layers.mlp import MLP
 from gauge.layers.norm import Kind, Norm
 from gauge.model import Model, Part
 from gauge.readers.config import Config
+from gauge.readers.prediction import predictors, said
 
 WINDOWED = ("mistral", "ministral3")
 
@@ -127,6 +128,7 @@ def decoder(
     entry = embeddings or Embeddings((Embedding(embedding, vocab, hidden),))
     part = Part("decoder", blocks, entry, None if bare else norm or Norm("norm", hidden), extras)
     tied = config.flag("tie_word_embeddings", default=tied)
+    parts = predictors(config, hidden, blocks[-1])
     return Model(
         id="",
         family=config.text("model_type"),
@@ -135,7 +137,8 @@ def decoder(
         max_length=config.integer("max_position_embeddings", "model_max_length", default=4096),
         hidden=hidden,
         vocab=vocab,
-        notes=(*notes, *predictors(config)),
+        notes=(*notes, *said(parts)),
+        predictors=parts,
     )
 
 
@@ -144,15 +147,3 @@ def has_head(config: Config) -> bool:
     names = config.listed("architectures")
     name = names[0] if names and isinstance(names[0], str) else ""
     return not name.endswith("Model") or name.endswith("LMHeadModel")
-
-
-def predictors(config: Config) -> tuple[str, ...]:
-    """A note where the checkpoint carries multi-token-prediction layers, which no weight here counts."""
-    count = config.integer("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules", default=0, least=0)
-    if not count:
-        return ()
-    layers = "layer" if count == 1 else "layers"
-    return (
-        f"The checkpoint also holds {count} multi-token-prediction {layers}; they are not counted, since they load "
-        "only for speculative decoding.",
-    )

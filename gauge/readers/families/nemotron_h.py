@@ -15,6 +15,7 @@ from gauge.model import Model
 from gauge.readers.config import MOST_LAYERS, Config
 from gauge.readers.families import llama, mixtral
 from gauge.readers.patterns import blocks, layer_types
+from gauge.readers.prediction import predictors, predicts, said
 
 LETTERS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
 
@@ -26,7 +27,20 @@ def read(config: Config) -> Model:
     def make(kind: str) -> Block:
         return Block((Residual(_mixer(config, hidden, kind), pre=Norm("norm", hidden, "rms_unit_offset")),), kind=kind)
 
-    return llama.decoder(config, blocks(_kinds(config), make), Norm("norm_f", hidden, "rms_unit_offset"), embedding="embeddings")
+    norm = Norm("norm_f", hidden, "rms_unit_offset")
+    model = llama.decoder(config, blocks(_kinds(config), make), norm, embedding="embeddings")
+    ahead = predictors(config, hidden, *blocks(_ahead(config), make))
+    return model.edited(predictors=ahead, notes=said(ahead))
+
+
+def _ahead(config: Config) -> list[str]:
+    """The kinds of the blocks in one multi-token-prediction layer, where there is one."""
+    if not predicts(config):
+        return []
+    listed = config.listed("mtp_layers_block_type")
+    if listed:
+        return layer_types(config, len(listed), lambda i: "attention", "mtp_layers_block_type")
+    return [LETTERS.get(letter, "attention") for letter in config.text("mtp_hybrid_override_pattern", default="*E")]
 
 
 def _kinds(config: Config) -> list[str]:
