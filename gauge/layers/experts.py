@@ -16,6 +16,27 @@ from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.tape import Dims, Storage, Tape, Value, dims
 from gauge.tensor import Dim, Tensor
+from gauge.versions import before
+
+
+def adapted_whole(tape: Tape, weights: tuple[Tensor, ...]) -> Value | None:
+    """Matrices that are parameters, not linear maps, with low-rank adapters on everything: PEFT adds the product of the
+    factors to the matrices and multiplies by the sum, so that copies of all experts stay until backward.
+
+    Gate and up are one matrix to it, with factors of twice the rank. Source: PEFT 0.21 tuners/lora (ParamWrapper).
+    """
+    plan = tape.how.adapters
+    if plan is None or plan.targets is not None or tape.how.quantized or before(tape.how.version, 5):
+        return None
+    first, several = weights[0], dims((Dim.MATRICES, len(weights))) if len(weights) > 1 else ()
+    *experts, rows, columns = first.dims
+    rank = dims((Dim.RANK, plan.rank * len(weights)))
+    down = Tensor(f"{first.name}.lora_A", (*experts, *rank, columns), plan.format, role="adapter")
+    up = Tensor(f"{first.name}.lora_B", (*experts, *several, rows, *rank), plan.format, role="adapter")
+    shape = (*experts, *several, rows, columns)
+    product = tape.op("bmm", (), shape, plan.format, label="product of adapters", weights=(down, up))
+    scaled = tape.op("mul", (product,), shape, plan.format, label="scaled product of adapters")
+    return tape.op("add", (scaled,), shape, first.format, label="matrices with adapters")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +99,11 @@ class Router:
         return (tape.cast(weights, x.format) if self.low else weights), index
 
     def _logits(self, tape: Tape, x: Value) -> Value:
+        adapted = adapted_whole(tape, (tape.weight(self.projection.weight),))
+        if adapted is not None:
+            shape = (*(e for e in x.dims if e.dim is not Dim.HIDDEN), *dims((Dim.EXPERTS, self.experts)))
+            x = tape.cast(x, adapted.format)
+            return tape.op("linear", (x, adapted), shape, x.format, label="router logits", saves=(x.storage, adapted.storage))
         if not self.wide or tape.how.autocast:
             return self.projection(tape, x, "router logits")
         weight = tape.weight(self.projection.weight)
@@ -252,6 +278,11 @@ class Experts:
         """One grouped matrix product, with each row's bias gathered first. Autocast does not touch it: the input
         follows the weights' dtype."""
         weights = tuple(tape.weight(t) for t in tensors if not t.role.endswith("_bias"))
+        adapted = adapted_whole(tape, weights)
+        if adapted is not None:
+            x = tape.cast(x, adapted.format)
+            saves = [x.storage, adapted.storage]
+            return tape.op("grouped_mm", (x, adapted), shape, adapted.format, label=label, saves=saves)
         biases = tuple(tape.weight(t) for t in tensors if t.role.endswith("_bias"))
         x = tape.cast(x, weights[0].format)
         saves = [x.storage] if weights[0].trainable else []

@@ -29,3 +29,32 @@ def test_a_name_that_means_nothing_is_an_error() -> None:
 
 def test_all_linear_means_every_matrix() -> None:
     assert targets_of(parse({"model": "gpt2"}).model, "all-linear") is None
+
+
+def test_adapters_everywhere_reach_experts():
+    """PEFT 0.21 with transformers 5: gate and up as one matrix with twice the rank, down, and the router, an expert each."""
+    h, inner, experts, rank, layers = 64, 96, 4, 8, 2
+    config = {
+        "model_type": "mixtral",
+        "architectures": ["MixtralForCausalLM"],
+        "hidden_size": h,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "num_local_experts": experts,
+        "num_experts_per_tok": 2,
+        "vocab_size": 256,
+        "tie_word_embeddings": False,
+    }
+    request = {"config": config, "task": "training", "method": "lora", "lora_rank": rank, "sequence_length": 32}
+
+    def trained(**changes: object) -> int:
+        return answer_to(request | changes, deep=False)["model"]["trainable_parameters"]
+
+    attention = 4 * rank * 2 * h
+    each = 2 * rank * (h + 2 * inner) + rank * (inner + h)
+    assert trained() == layers * attention
+    everywhere = layers * (attention + experts * each + rank * (h + experts))
+    assert trained(lora_targets="all-linear") == everywhere
+    assert trained(lora_targets="all-linear", runtime_version="4.50") == layers * attention

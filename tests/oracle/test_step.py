@@ -78,9 +78,8 @@ PLANS: dict[str, dict[str, Any]] = {
     "lora everywhere": LORA | {"lora_targets": "all-linear"},
     "lora everywhere, checkpointing": LORA | {"lora_targets": "all-linear", "gradient_checkpointing": "full"},
 }
-EXPERTS = ("mixtral", "qwen3_moe")  # PEFT 0.21 adapts their experts as parameters, which is not modelled
 EVERYWHERE = ("full", "checkpointing", "lora everywhere, checkpointing")
-CASES = [(name, plan) for name in CONFIGS for plan in EVERYWHERE if not (name in EXPERTS and "lora" in plan)]
+CASES = [(name, plan) for name in CONFIGS for plan in EVERYWHERE]
 CASES += [("llama", plan) for plan in PLANS if plan not in EVERYWHERE]
 CASES += [(name, "adafactor") for name in ("qwen2", "gpt2", "mixtral")]
 
