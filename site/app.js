@@ -69,12 +69,13 @@ async function pump() {
 function show(said, stale) {
   form.annotate(said.fields, said.groups);
   if (said.answer.errors) {
-    swap(said.fragments);
+    swap(said.fragments); // a link that cannot be read has no last answer: what was prepared stays unseen
     answer.dataset.state = 'error';
     return;
   }
   const table = byId('breakdown');
   document.documentElement.classList.add('live');
+  delete document.documentElement.dataset.prepared;
   const before = sizes(table);
   const known = answer.dataset.unit;
   swap(said.fragments);
@@ -98,7 +99,7 @@ function say(sentence) {
 
 /** Sets several fields at once: buttons that apply a limit, a remedy, a preset. */
 function apply(values) {
-  for (const [name, value] of Object.entries(values)) form.write(name, value);
+  for (const [name, value] of Object.entries(values)) form.write(name, value ?? form.default(name));
   refresh({push: true});
 }
 
@@ -200,6 +201,8 @@ for (const [on, lit] of [['mouseover', true], ['mouseout', false], ['focusin', t
 
 // Start ---------------------------------------------------------------------------------------------------------------
 
+// The prepared answer is the default's: for another question it would be wrong, so it waits unseen.
+if (location.hash.length > 1) document.documentElement.dataset.prepared = 'no';
 extras.install(page);
 restore();
 if (location.hash) refresh();

@@ -28,7 +28,6 @@ function tellHeight() {
 
 function tellAnswer() {
   if (answer.dataset.state !== 'live') return;
-  delete root.dataset.prepared;
   parent.postMessage({type: 'compute-gauge:answer', allocated: Number(answer.dataset.allocated), device: Number(answer.dataset.device)}, '*');
 }
 

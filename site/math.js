@@ -33,10 +33,12 @@ export function install(page) {
     show(open ? new Set(['all']) : new Set());
   });
 
-  byId('math-copy').addEventListener('click', async () => {
-    const {text} = JSON.parse(await page.engine.ask('arithmetic', JSON.stringify(page.request())));
-    copy(text, 'The arithmetic is copied.', byId('math-copy'));
-  });
+  for (const button of document.querySelectorAll('[data-arithmetic]')) {
+    button.addEventListener('click', async () => {
+      const said = JSON.parse(await page.engine.ask('arithmetic', JSON.stringify(page.request())));
+      copy(said[button.dataset.arithmetic], 'The arithmetic is copied.', button);
+    });
+  }
 
   byId('breakdown').addEventListener('click', async (event) => {
     const symbol = event.target.closest('[data-symbol]')?.dataset.symbol;

@@ -41,7 +41,7 @@ def steps(reading: Reading, row: Row) -> Markup:
     """Symbols, values, result, reason, certainty and source."""
     item = row.item
     lines = [("", symbols(str(item.get("symbols") or ""))), ("=", str(item.get("substituted") or ""))]
-    result = f"{exact(row.size)} = {reading.scale.text(row.steps)}"
+    result = f"{exact(row.size)} ≈ {reading.scale.near(row.size)}"
     return join(
         tag(
             "p",
@@ -107,8 +107,66 @@ def plain(reading: Reading) -> str:
 
 
 def _plain(reading: Reading, row: Row) -> str:
-    item = row.item
-    lines = [str(item.get(key) or "") for key in ("symbols", "substituted")]
-    sums = [f"  = {line}" for line in lines if line]
-    result = f"  = {exact(row.size)} = {reading.scale.text(row.steps)}"
-    return "\n".join([row.label, *sums, result, f"  {item.get('why') or ''}"])
+    sums = [f"  = {line}" for line in _lines(reading, row)]
+    return "\n".join([row.label, *sums, f"  {row.item.get('why') or ''}"])
+
+
+def markdown(reading: Reading) -> str:
+    """All derivations as Markdown: a heading a row, its lines as code, the reason below."""
+    parts = []
+    for row in reading.rows:
+        sums = "\n".join(f"    = {line}" for line in _lines(reading, row))
+        parts.append(f"**{row.label}**\n\n{sums}\n\n{row.item.get('why') or ''}".rstrip())
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(reading: Reading) -> str:
+    """All derivations as `align*` blocks: the quantity, then one line a step; words as text, products as products."""
+    parts = []
+    for row in reading.rows:
+        sums = " \\\\\n".join(f"  &= {_maths(line)}" for line in _lines(reading, row))
+        parts.append(f"\\begin{{align*}}\n  \\text{{{_escaped(row.label)}}} {sums.lstrip()}\n\\end{{align*}}")
+    return "\n".join(parts) + "\n"
+
+
+def _lines(reading: Reading, row: Row) -> list[str]:
+    """Symbols, values and result, those that there are."""
+    told = [str(row.item.get(key) or "") for key in ("symbols", "substituted")]
+    return [*filter(None, told), f"{exact(row.size)} ≈ {reading.scale.near(row.size)}"]
+
+
+_SIGNS = {
+    "×": "\\times",
+    "−": "-",
+    "·": "\\cdot",
+    "÷": "\\div",
+    "≈": "\\approx",
+    "⌈": "\\lceil",
+    "⌉": "\\rceil",
+    "⌊": "\\lfloor",
+    "⌋": "\\rfloor",
+}
+_SPECIAL = re.compile(r"[\\{}$&#^_%~]")
+_TOKEN = re.compile(r"\d[\d,.]*|[×−·÷≈⌈⌉⌊⌋+\-=()/<>\[\]|]|[^\W\d](?:[^×−·÷≈⌈⌉⌊⌋+=()/<>\[\]|]*[^\s×−·÷≈⌈⌉⌊⌋+=()/<>\[\]|])?|\S")
+
+
+def _maths(line: str) -> str:
+    """One line of a derivation as LaTeX: numbers with their commas kept together, words upright."""
+    told = " ".join(_token(found.group()) for found in _TOKEN.finditer(line))
+    return re.sub(r"(?<=\d) \\text", r"\\,\\text", told)
+
+
+def _token(word: str) -> str:
+    if word in _SIGNS:
+        return _SIGNS[word]
+    if word[0].isdigit():
+        return word.replace(",", "{,}")
+    return f"\\text{{{_escaped(word)}}}" if word[0].isalpha() else _escaped(word)
+
+
+def _escaped(words: str) -> str:
+    named = {"\\": "\\textbackslash{}", "^": "\\textasciicircum{}", "~": "\\textasciitilde{}"}
+    return _SPECIAL.sub(lambda found: named.get(found.group(), f"\\{found.group()}"), words)
+
+
+WRITTEN = {"text": plain, "markdown": markdown, "latex": latex}

@@ -4,13 +4,15 @@ wrong with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from gauge.view.form import text
-from gauge.view.html import Markup, capital, join, tag
+from gauge.view.html import Markup, capital, join, tag, uncapital
 from gauge.view.reading import Json
 
+MOST_FIXES = 3
 NOUNS = {"tokens": "tokens"}
 
 
@@ -20,6 +22,7 @@ def states(schema: Json, request: Mapping[str, Any], answer: Json) -> dict[str, 
     """
     read: Mapping[str, Any] = answer.get("request") or {}
     errors = {str(e.get("field")): e for e in answer.get("errors") or ()}
+    labels = {str(f["name"]): str(f["label"]) for f in schema["fields"]}
     task, runtime = _chosen(schema, request, read, "task"), _chosen(schema, request, read, "runtime")
     found = {}
     for spec in schema["fields"]:
@@ -27,9 +30,9 @@ def states(schema: Json, request: Mapping[str, Any], answer: Json) -> dict[str, 
         # NOTE: what stands under model and device is a fragment of its own, since it is more than the value read.
         said = None if spec["kind"] in {"model", "device"} else echo(spec, request.get(name), read.get(name))
         found[name] = {
-            "relevant": relevant(spec, task, runtime),
+            "relevant": relevant(spec, task, runtime) or name in errors,
             "echo": said,
-            "error": error(errors[name]) if name in errors else "",
+            "error": join(error(errors[name]), fixes(errors[name], labels)) if name in errors else "",
             "placeholder": in_force(spec, read.get(name)),
             "choices": choices(spec, task),
         }
@@ -83,15 +86,42 @@ def error(found: Json) -> Markup:
     return tag("p", tag("b", "Error: "), told, " ", tag("span", remedy, class_="remedy"))
 
 
+def fixes(found: Json, labels: Mapping[str, str]) -> Markup:
+    """Each change of the request that removes an error as a button, the likeliest first; `None` clears a field."""
+    offered = list(found.get("fixes") or ())[:MOST_FIXES]
+    return join(
+        *[
+            join(" ", tag("button", _act(fix, labels), type="button", class_="fix", data_change=json.dumps(_typed(fix))))
+            for fix in offered
+        ]
+    )
+
+
+def _typed(fix: Mapping[str, Any]) -> dict[str, str | None]:
+    return {name: None if value is None else text(value) for name, value in fix.items()}
+
+
+def _act(fix: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    """`Set tensor parallel to 2`, or `Clear GGUF types`."""
+    steps = []
+    for name, value in fix.items():
+        label = uncapital(labels.get(name, name))
+        steps.append(f"clear {label}" if value is None else f"set {label} to {text(value)}")
+    return capital(", ".join(steps))
+
+
 def _sentence(text: str) -> str:
     return text and capital(text) + ("" if text.endswith((".", "?")) else ".")
 
 
-def errors(answer: Json, known: Sequence[str]) -> Markup:
+def errors(answer: Json, known: Mapping[str, str]) -> Markup:
     """Errors whose field has no control of its own."""
     found = [e for e in answer.get("errors") or () if e.get("field") not in known]
     return join(
-        *[tag("p", tag("b", f"{e.get('field')}: "), str(e.get("message")), "; ", str(e.get("remedy") or "")) for e in found]
+        *[
+            tag("p", tag("b", f"{e.get('field')}: "), f"{e.get('message')}; {e.get('remedy') or ''}", fixes(e, known))
+            for e in found
+        ]
     )
 
 
@@ -105,7 +135,8 @@ def waiting(answer: Json, labels: Mapping[str, str]) -> Markup:
         "p",
         tag("b", "Waiting for "),
         ", ".join(names),
-        ". The figures are those of the last readable question.",
+        ".",
+        tag("span", " The figures are those of the last readable question.", class_="stale-note"),
         class_="waiting",
     )
 

@@ -90,3 +90,9 @@ def capital(text: str) -> str:
     """The first letter in upper case, unless the first word has a spelling of its own (cuBLAS, vLLM)."""
     own = any(letter.isupper() for letter in text.partition(" ")[0][1:])
     return text if own else text[:1].upper() + text[1:]
+
+
+def uncapital(text: str) -> str:
+    """The first letter in lower case, for the middle of a sentence, unless the first word has a spelling of its own (KV)."""
+    own = any(letter.isupper() for letter in text.partition(" ")[0][1:])
+    return text if own else text[:1].lower() + text[1:]

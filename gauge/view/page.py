@@ -147,7 +147,7 @@ def update(request_json: str) -> str:
     }
     if answer.get("errors"):
         found |= {
-            "fragments": {"errors": join(fields.waiting(answer, labels), fields.errors(answer, list(labels)))},
+            "fragments": {"errors": join(fields.waiting(answer, labels), fields.errors(answer, labels))},
             "facts": {},
             "sentence": "",
         }
@@ -183,11 +183,13 @@ def deepen(request_json: str) -> str:
 
 
 def arithmetic(request_json: str) -> str:
-    """Every row's derivation as plain text and Markdown, at the moment shown."""
+    """Every row's derivation as text, Markdown and LaTeX, at the moment shown."""
     request, view = split(request_json)
     answer = ask(request)
-    text = "" if answer.get("errors") else derivation.plain(reading(answer, view))
-    return json.dumps({"text": text}, ensure_ascii=False)
+    if answer.get("errors"):
+        return json.dumps(dict.fromkeys(derivation.WRITTEN, ""))
+    shown = reading(answer, view)
+    return json.dumps({name: write(shown) for name, write in derivation.WRITTEN.items()}, ensure_ascii=False)
 
 
 def thumb(request: Mapping[str, Any], exact: Reading) -> Markup:

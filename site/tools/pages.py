@@ -101,7 +101,7 @@ def embed(folder: Path) -> None:
     """embed.html: the prerendered calculator, with embed.js deciding when Python starts."""
     text = (folder / "index.html").read_text(encoding="utf-8")
     changes = {
-        '<script type="module" async src="start.js"></script>\n': "",
+        '<script src="theme.js"></script>\n<script type="module" async src="start.js"></script>\n': "",
         '<script type="module" src="app.js"></script>': '<script type="module" src="embed.js"></script>',
         '<link rel="stylesheet" href="print.css" media="print">': (
             '<link rel="stylesheet" href="print.css" media="print">\n'

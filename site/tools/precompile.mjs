@@ -8,23 +8,54 @@
 //   gauge.zip        the package's bytecode and data, imported by the calculator straight from the archive
 //   bytecode.json    {"gauge/__pycache__/x.cpython-314.pyc": "<base64>"} to be added to the wheel
 //   modules.json     which modules went into stdlib.zip and why
-import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {resolve} from 'node:path';
 import {pathToFileURL} from 'node:url';
 
 const [pyodideFolder, wheel, output] = process.argv.slice(2);
 const {loadPyodide} = await import(pathToFileURL(resolve(pyodideFolder, 'pyodide.mjs')).href);
-const py = await loadPyodide({indexURL: resolve(pyodideFolder) + '/'});
+const here = (name) => new URL(name, import.meta.url);
+const program = readFileSync(here('./precompile.py'), 'utf8');
 const site = '/lib/python3.14/site-packages';
-py.unpackArchive(new Uint8Array(readFileSync(wheel)), 'wheel', {extractDir: site});
-py.FS.writeFile('/precompile.py', readFileSync(new URL('./precompile.py', import.meta.url)));
-const text = py.runPython(`
-import sys, runpy
-runpy.run_path('/precompile.py')['main']('${site}')
-`);
 mkdirSync(output, {recursive: true});
-for (const name of ['stdlib.zip', 'stdlib-rest.zip', 'gauge.zip', 'bytecode.json', 'modules.json']) {
+
+/** A Python with the package's sources and the functions of precompile.py. */
+async function python(settings) {
+  const py = await loadPyodide({indexURL: resolve(pyodideFolder) + '/', ...settings});
+  py.globals.set('source', program);
+  py.runPython('exec(source, globals())');
+  return py;
+}
+
+const py = await python({});
+py.unpackArchive(new Uint8Array(readFileSync(wheel)), 'wheel', {extractDir: site});
+py.FS.mkdirTree('/lean/pyodide');
+for (const name of readdirSync(here('./lean/'), {recursive: true})) {
+  if (name.endsWith('.py')) py.FS.writeFile('/lean/' + name.replaceAll('\\', '/'), readFileSync(here('./lean/' + name)));
+}
+py.runPython("compile_all('/lean')");
+writeFileSync(resolve(output, 'lean.zip'), py.FS.readFile('/out/lean.zip'));
+
+// Which modules a lean start and the package load can only be seen in one.
+const lean = await python({stdLibURL: resolve(output, 'lean.zip')});
+lean.FS.mkdirTree('/package');
+copy('/lib/python3.14/site-packages/gauge', '/package/gauge');
+const kept = lean.runPython("json.dumps(sorted(kept_modules('/package')))");
+writeFileSync(resolve(output, 'modules.json'), kept);
+py.globals.set('kept', kept);
+console.log(py.runPython(`main('${site}', set(json.loads(kept)))`));
+for (const name of ['stdlib.zip', 'stdlib-rest.zip', 'gauge.zip', 'bytecode.json']) {
   writeFileSync(resolve(output, name), py.FS.readFile('/out/' + name));
+}
+
+/** Copies a folder from the one Python's files to the other's. */
+function copy(from, to) {
+  lean.FS.mkdirTree(to);
+  for (const name of py.FS.readdir(from)) {
+    if (name === '.' || name === '..') continue;
+    if (py.FS.isDir(py.FS.stat(`${from}/${name}`).mode)) copy(`${from}/${name}`, `${to}/${name}`);
+    else lean.FS.writeFile(`${to}/${name}`, py.FS.readFile(`${from}/${name}`));
+  }
 }
 
 // The trimmed archive must carry the package on its own: start once more with nothing else, and ask.
@@ -34,10 +65,9 @@ const trimmed = await loadPyodide({
   env: {PYTHONPATH: '/lib/gauge.zip'},
   fsInit: (system) => system.writeFile('/lib/gauge.zip', readFileSync(resolve(output, 'gauge.zip'))),
 });
-trimmed.globals.set('source', readFileSync(new URL('./precompile.py', import.meta.url), 'utf8'));
+trimmed.globals.set('source', program);
 trimmed.runPython(`
 names = {}
 exec(source, names)
 names['exercise']()
 `);
-console.log(text);

@@ -1,14 +1,17 @@
 """Runs inside Pyodide (started by precompile.mjs): compiles the standard library and ``gauge``, and trims the former.
 
-A module is kept for the boot archive when starting Python and importing the package loads it; its whole top-level
-package comes along, because one package cannot be split over two archives. ``encodings`` is the exception: it is
-large, and the playground extends its path.
+The calculator's standard library is lean: asyncio, Pyodide's event loop and its package loader, which import half of
+the library and which the calculator never uses, give way to the stand-ins in ``lean/``. A module is kept for the boot
+archive when starting so and importing the package loads it; its whole top-level package comes along, because one
+package cannot be split over two archives. ``encodings`` is the exception: it is large, and the playground extends its
+path. The archive of the rest comes first on the playground's path: what the stand-ins replace is whole in there.
 """
 
 import ast
 import base64
 import importlib
 import importlib._bootstrap_external as external
+import importlib.util
 import io
 import json
 import os
@@ -19,7 +22,7 @@ from pathlib import Path
 ARCHIVE = "/lib/python314.zip"
 TIMESTAMP = (2020, 1, 1, 0, 0, 0)
 # Imported inside functions of the standard library or of Pyodide, so a plain import does not show them:
-# codeop and _colorize (tracebacks), encodings.* (zip names, text files), zipfile and shutil (unpacking a wheel).
+# codeop and _colorize (tracebacks), encodings.* (text files and zip names).
 ALWAYS = (
     "_colorize",
     "codeop",
@@ -31,39 +34,49 @@ ALWAYS = (
     "json",
     "linecache",
     "random",
-    "shutil",
     "traceback",
-    "zipfile",
 )
 SPLIT = {"encodings"}
-# Large packages that boot loads only in part; the parts that stay are the ones loaded (their submodules do not reach outside).
-NEVER_WHOLE = SPLIT
+REPLACED = {"asyncio", "pyodide"}  # packages with a stand-in: the playground needs them whole
 
 
-def main(site_packages: str) -> str:
+def compile_all(lean: str) -> None:
+    """Bytecode of the whole standard library: as it is, and with the stand-ins in place."""
     os.makedirs("/out", exist_ok=True)
-    kept = kept_modules(site_packages)
-    boot, rest = {}, {}
+    whole = {}
     with zipfile.ZipFile(ARCHIVE) as archive:
         for name in sorted(archive.namelist()):
-            if name.endswith("/"):
-                continue
-            data = archive.read(name)
-            if name.endswith(".py"):
-                target, data = name + "c", bytecode(data, f"{ARCHIVE}/{name}", optimize=2)
-            else:
-                target = name
-            (boot if is_kept(name, kept) else rest)[target] = data
+            if not name.endswith("/"):
+                whole.update([compiled(name, archive.read(name))])
+    stands = {path.relative_to(lean).as_posix(): path.read_bytes() for path in sorted(Path(lean).rglob("*.py"))}
+    kept = {name: data for name, data in whole.items() if not name.startswith("asyncio/")}
+    kept.update(compiled(name, data) for name, data in stands.items())
+    write_zip("/out/whole.zip", whole)
+    write_zip("/out/lean.zip", kept)
+
+
+def compiled(name: str, data: bytes) -> tuple[str, bytes]:
+    """A file of the standard library as it goes into an archive."""
+    return (name + "c", bytecode(data, f"{ARCHIVE}/{name}", optimize=2)) if name.endswith(".py") else (name, data)
+
+
+def main(site_packages: str, kept: set[str]) -> str:
+    """Split what compile_all made by the modules that the lean start has loaded, and compile the package."""
+    with zipfile.ZipFile("/out/lean.zip") as archive:
+        boot = {name: archive.read(name) for name in archive.namelist() if is_kept(name, kept)}
+    with zipfile.ZipFile("/out/whole.zip") as archive:
+        names = [name for name in archive.namelist() if name not in boot or name.split("/")[0] in REPLACED]
+        rest = {name: archive.read(name) for name in names}
     write_zip("/out/stdlib.zip", boot)
     write_zip("/out/stdlib-rest.zip", rest)
     write_zip("/out/gauge.zip", package_archive(site_packages))
     Path("/out/bytecode.json").write_text(json.dumps(package_bytecode(site_packages)))
-    Path("/out/modules.json").write_text(json.dumps(sorted(kept)))
     return f"standard library: {len(boot)} files at boot, {len(rest)} for the playground"
 
 
 def kept_modules(site_packages: str) -> set[str]:
     """Names of standard-library modules loaded by boot, by ``ALWAYS`` and by every import statement in the package."""
+    sys.path.append(site_packages)
     wanted = set(ALWAYS)
     for path in Path(site_packages, "gauge").rglob("*.py"):
         parts = path.relative_to(site_packages).with_suffix("").parts
@@ -97,9 +110,9 @@ def comes_from_archive(module: object) -> bool:
 
 
 def is_kept(path: str, kept: set[str]) -> bool:
-    module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    module = path.removesuffix(".pyc").removesuffix("/__init__").replace("/", ".")
     top = module.split(".")[0]
-    if top in NEVER_WHOLE:
+    if top in SPLIT:
         return module in kept
     return top in {name.split(".")[0] for name in kept}
 
@@ -130,7 +143,7 @@ def package_archive(site_packages: str) -> dict[str, bytes]:
         if path.is_dir() or "__pycache__" in path.parts or name.startswith("gauge/embed/"):
             continue
         if path.suffix == ".py":
-            found[name + "c"] = bytecode(path.read_bytes(), name, optimize=0)
+            found[name + "c"] = bytecode(path.read_bytes(), name, optimize=2)
         else:
             found[name] = path.read_bytes()
     return found

@@ -47,7 +47,7 @@ def precompile(node: Path) -> None:
     tools = [TOOLS / name for name in ("precompile.mjs", "precompile.py", "wheel.py", "runtime.py")]
     package = [SITE / "package-lock.json", wheel.ROOT / "pyproject.toml", wheel.ROOT / "LICENSE"]
     readme = [path for path in [wheel.ROOT / "README.md"] if path.exists()]
-    inputs = digest(wheel.PACKAGE, *tools, *package, *readme)
+    inputs = digest(wheel.PACKAGE, TOOLS / "lean", *tools, *package, *readme)
     step("precompiled Python", inputs, [MADE / "stdlib.zip", MADE / "gauge.zip", MADE / wheel.filename()], make)
 
 

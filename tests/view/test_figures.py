@@ -7,7 +7,7 @@ from typing import Literal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gauge.view.figures import Scale, percent
+from gauge.view.figures import NBSP, Scale, percent
 
 SIZES = st.lists(st.integers(0, 10**15), min_size=1, max_size=30)
 SYSTEMS = st.sampled_from(["GiB", "GB"])
@@ -59,3 +59,9 @@ def test_the_scale_names_what_it_counts() -> None:
     assert Scale.of(80 * 10**9, "GB").room(80 * 10**9) == "80.00\u00a0GB"
     assert Scale.of(700_000_000_000).need(700_000_000_000) == "652.0\u00a0GiB"
     assert percent(1, 8) == "12\u00a0%"
+
+
+def test_an_amount_by_itself_is_shown_finer_than_rows_that_add_up() -> None:
+    scale = Scale.of(200 * 2**30)
+    assert scale.near(2_101_346_304) == f"1.957{NBSP}GiB"
+    assert Scale.of(500).near(432) == f"432{NBSP}B"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gauge.view import breakdown, fields, form, gauge_scale, rule_of_thumb, verdict
+from gauge.view import breakdown, derivation, fields, form, gauge_scale, rule_of_thumb, verdict
 from gauge.view.html import Markup, escape, tag
 from gauge.view.reading import Reading
 from tests.view import samples
@@ -163,3 +164,50 @@ def test_fields_say_how_they_were_read_and_what_is_wrong() -> None:
     error = fields.states(samples.SCHEMA, {"batch_size": "x"}, wrong)["batch_size"]["error"]
     assert "<script" not in error
     assert "Type 1 or more." in error
+
+
+FIXABLE = {
+    "field": "tensor_parallel",
+    "message": "3 does not divide 32 heads",
+    "remedy": "use 2",
+    "fixes": [{"tensor_parallel": 2}],
+}
+
+
+def test_every_fix_of_an_error_is_a_button_that_carries_it() -> None:
+    fixes = [{"tensor_parallel": 2}, {"gguf_types": None, "runtime": "vllm"}]
+    shown = fields.fixes({**FIXABLE, "fixes": fixes}, {"tensor_parallel": "Tensor parallel", "gguf_types": "GGUF types"})
+    buttons = [attributes for name, attributes in Elements(shown).found if name == "button"]
+    assert [json.loads(button["data-change"] or "") for button in buttons] == [
+        {"tensor_parallel": "2"},
+        {"gguf_types": None, "runtime": "vllm"},
+    ]
+    assert "Set tensor parallel to 2" in shown
+    assert "Clear GGUF types, set runtime to vllm" in shown
+
+
+def test_a_field_that_does_not_matter_is_seen_while_it_is_wrong() -> None:
+    schema = {"fields": [{"name": "tensor_parallel", "label": "Tensor parallel", "kind": "count", "runtimes": ["vllm"]}]}
+    assert not fields.states(schema, {}, {})["tensor_parallel"]["relevant"]
+    assert fields.states(schema, {}, {"errors": [FIXABLE]})["tensor_parallel"]["relevant"]
+
+
+def test_hostile_fixes_stay_text() -> None:
+    shown = fields.fixes({"fixes": [{HOSTILE: HOSTILE}]}, {})
+    assert {name for name, _ in Elements(shown).found} == {"button"}
+
+
+@pytest.mark.parametrize("write", derivation.WRITTEN.values())
+def test_the_arithmetic_is_written_for_every_row(write: Callable[[Reading], str]) -> None:
+    shown = reading(samples.inference())
+    text = write(shown)
+    for row in shown.rows:
+        assert row.label.split("_")[0] in text
+
+
+def test_latex_keeps_its_braces_and_escapes_what_is_special() -> None:
+    text = derivation.latex(reading(samples.inference()))
+    assert text.count("{") == text.count("}")
+    assert text.count("\\begin{align*}") == text.count("\\end{align*}") == len(reading(samples.inference()).rows)
+    assert "\\times" in text
+    assert derivation._escaped("50% of a_b") == "50\\% of a\\_b"

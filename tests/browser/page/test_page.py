@@ -218,3 +218,42 @@ def test_the_last_question_is_offered_and_a_link_wins(live: Page, site: Site) ->
     linked.goto(site.url + "#v=1&batch_size=7")
     wait_live(linked)
     expect(linked.locator('[name="batch_size"]')).to_have_value("7")
+
+
+def test_an_error_is_mended_by_its_button(live: Page, site: Site) -> None:
+    live.evaluate(
+        "(url) => { location.href = url; }", site.url + "#v=1&runtime=vllm&devices=4&tensor_parallel=3&device=h100-80gb"
+    )
+    live.locator('#answer[data-state="error"]').wait_for()
+    live.get_by_role("button", name="Set tensor parallel to 2", exact=True).click()
+    wait_live(live)
+    expect(live.locator('[name="tensor_parallel"]')).to_have_value("2")
+
+
+def test_a_link_that_cannot_be_read_shows_nobody_elses_verdict(page: Page, site: Site) -> None:
+    page.goto(site.url + "#v=1&batch_size=many")
+    page.locator('#answer[data-state="error"]').wait_for(timeout=LIVE)
+    expect(page.locator("#verdict")).to_be_hidden()
+    expect(page.locator("#errors")).to_contain_text("Waiting for")
+    expect(page.locator("#errors .stale-note")).to_be_hidden()
+    change(page, "batch_size", "2")
+    expect(page.locator("#verdict")).to_be_visible()
+
+
+def test_the_theme_is_chosen_and_kept(live: Page) -> None:
+    live.locator("#theme").select_option("dark")
+    dark = live.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    live.reload()
+    expect(live.locator("#theme")).to_have_value("dark")
+    assert live.evaluate("() => getComputedStyle(document.body).backgroundColor") == dark
+    live.locator("#theme").select_option("light")
+    assert live.evaluate("() => getComputedStyle(document.body).backgroundColor") != dark
+
+
+def test_the_arithmetic_is_copied_as_latex(open_context: OpenContext, site: Site) -> None:
+    page = open_context(permissions=["clipboard-read", "clipboard-write"]).new_page()
+    page.goto(site.url)
+    wait_live(page)
+    page.locator('[data-arithmetic="latex"]').click()
+    expect(page.locator("#announce")).to_have_text("The arithmetic is copied.")
+    assert "\\begin{align*}" in page.evaluate("() => navigator.clipboard.readText()")
