@@ -30,7 +30,7 @@ class Config:
     def _value(self, names: tuple[str, ...], default: Any) -> tuple[str, Any]:
         for name in names:
             value = self.keys.get(name)
-            if value is not None:
+            if value is not None and not (name == "sliding_window" and value == 0):  # transformers writes 0 for none
                 return name, value
         if default is _ABSENT:
             others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""

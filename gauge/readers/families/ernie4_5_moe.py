@@ -30,7 +30,7 @@ def read(config: Config) -> Model:
         feed: Layer = experts(config) if kind == "sparse" else llama.mlp(config, bias=bias)
         return llama.block(config, mixer, feed)
 
-    return llama.decoder(config, blocks(layer_types(config, layers, kind, "mlp_layer_types"), make), tied=True)
+    return llama.decoder(config, blocks(layer_types(config, layers, kind, "mlp_layer_types"), make), tied=True, bias=bias)
 
 
 def experts(config: Config) -> Experts:

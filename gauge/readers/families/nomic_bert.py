@@ -19,7 +19,8 @@ def read(config: Config) -> Model:
     """An encoder without a head from its config."""
     hidden, heads = config.integer("hidden_size", "n_embd"), config.integer("num_attention_heads", "n_head")
     vocab = config.integer("vocab_size")
-    head = config.divides("hidden_size", "num_attention_heads", hidden, heads)
+    own: int | None = config.integer("head_dim", default=None)
+    head = own or config.divides("hidden_size", "num_attention_heads", hidden, heads)
     bias = config.flag("qkv_proj_bias")
     mixer = Attention(
         hidden=hidden,

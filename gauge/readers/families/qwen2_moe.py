@@ -17,7 +17,7 @@ from gauge.readers.patterns import blocks
 
 def read(config: Config) -> Model:
     """A Qwen 2 MoE decoder from its config."""
-    return sparse(config, experts(config, shared=True), qkv_bias=True, out_bias=False)
+    return sparse(config, experts(config, shared=True), qkv_bias=config.flag("qkv_bias", default=True), out_bias=False)
 
 
 def sparse(config: Config, routed: Experts, **changes: Any) -> Model:
