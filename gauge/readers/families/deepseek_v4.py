@@ -13,15 +13,16 @@ from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import deepseek_v3, llama
 from gauge.readers.families.glm5_next_text import hyper
-from gauge.readers.patterns import blocks, numbers
+from gauge.readers.patterns import blocks, layer_types, numbers
 
 SPARSE_RATE = 4
+RATES = {"compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
 
 
 def read(config: Config) -> Model:
     """A DeepSeek V4 decoder from its config."""
     layers = config.layers()
-    rates = numbers(config, layers, "compress_ratios") or [0] * layers
+    rates = numbers(config, layers, "compress_ratios") or _rates(config, layers)
     routed: Experts = deepseek_v3.experts(config, scores="sigmoid", normalised=True)
 
     def make(rate: int) -> Block:
@@ -30,6 +31,13 @@ def read(config: Config) -> Model:
 
     head = HyperHead(config.integer("hidden_size"), config.integer("hc_mult", default=4))
     return llama.decoder(config, blocks(rates, make), extras=(head,))
+
+
+def _rates(config: Config, layers: int) -> list[int]:
+    """How many tokens one entry stands for, where `layer_types` name the layers; 0 for a window alone."""
+    own = config.inner("compress_rates")
+    known = {kind: own.integer(kind, default=rate) for kind, rate in RATES.items()}
+    return [known.get(kind, 0) for kind in layer_types(config, layers, lambda i: "sliding_attention")]
 
 
 def _attention(config: Config, rate: int) -> CompressedAttention:
