@@ -11,8 +11,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
-from importlib.resources import files
 from itertools import islice
+from pkgutil import get_data
 from typing import Any
 
 from gauge.errors import RequestError, listed, shown
@@ -30,7 +30,7 @@ ALMOST, ALIKE = 0.8, 0.6  # how near a spelling is
 
 @cache
 def _lines(name: str) -> tuple[str, ...]:
-    return tuple(files("gauge.data").joinpath(name).read_text(encoding="utf-8").splitlines())
+    return tuple((get_data("gauge", f"data/{name}") or b"").decode().splitlines())
 
 
 def _find(name: str, wanted: str) -> Entry | None:

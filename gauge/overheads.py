@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pkgutil import get_data
 from typing import Any
 
 
@@ -43,7 +43,7 @@ class Overhead:
 
 @cache
 def _rows(owner: str) -> dict[str, dict[str, Any]]:
-    text = files("gauge.data").joinpath("overheads", f"{owner}.json").read_text(encoding="utf-8")
+    text = get_data("gauge", f"data/overheads/{owner}.json") or b""
     rows: dict[str, dict[str, Any]] = json.loads(text)
     return rows
 
