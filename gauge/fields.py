@@ -172,7 +172,7 @@ def _whole(value: Any) -> int:
 def _fraction(value: Any, knob: Knob) -> float:
     if isinstance(value, bool):
         raise _Unreadable("not a number")
-    match = _SHARE.match(value.strip()) if isinstance(value, str) else None
+    match = _SHARE.match(value.strip().replace(",", ".")) if isinstance(value, str) else None
     if isinstance(value, str) and match is None:
         raise _Unreadable("not a share")
     read = float(match[1]) / (100 if match[2] else 1) if match else float(value)

@@ -22,9 +22,11 @@ _DECIMAL = (("TB", 1000**4), ("GB", 1000**3), ("MB", 1000**2), ("kB", 1000))
 _BYTE_UNITS = {name.lower(): size for name, size in (*_BINARY, *_DECIMAL)} | {"": 1, "b": 1, "bytes": 1}
 _BYTE_UNITS |= {"k": KIB, "m": MIB, "g": GIB, "t": TIB}
 _COUNT_UNITS = {"": 1, "k": 1000, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
-_TOKEN_UNITS = {"": 1, "k": 1024, "m": 1024**2}
+_TOKEN_UNITS = {"": 1, "k": 1024, "m": 1024**2, "ki": 1024, "mi": 1024**2}
 
-_AMOUNT = re.compile(r"\s*([+-]?[0-9][0-9_,' \u00a0\u202f]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*([A-Za-z]*)\s*\Z")
+_SPACES = "_'’ \u00a0\u202f"
+_AMOUNT = re.compile(rf"\s*([+-]?)([0-9](?:[0-9.,{_SPACES}]*[0-9])?)((?:[eE][+-]?[0-9]{{1,3}})?)\s*([A-Za-z]*)\s*\Z")
+_GROUPED = {mark: re.compile(rf"[0-9]{{1,3}}(?:\{mark}[0-9]{{3}})+\Z") for mark in ",."}
 _ROUND = {"nearest": ROUND_HALF_EVEN, "up": ROUND_CEILING, "down": ROUND_FLOOR}
 _LONGEST = 40
 
@@ -33,14 +35,35 @@ def _parse(text: str, units: dict[str, int], noun: str) -> int:
     match = _AMOUNT.match(text) if len(text) <= _LONGEST else None
     if match is None:
         raise ValueError(f"not a {noun}")
-    digits, unit = match.groups()
+    sign, digits, power, unit = match.groups()
     factor = units.get(unit.lower())
     if factor is None:
         raise ValueError(f"unknown unit {unit!r}")
-    value = Decimal(re.sub(r"[_,' \u00a0\u202f]", "", digits)) * factor
+    value = Decimal(sign + _plain(digits, noun, whole=factor == 1 and not power) + power) * factor
     if value != value.to_integral_value():
         raise ValueError(f"not a whole {noun}")
     return int(value)
+
+
+def _plain(digits: str, noun: str, whole: bool) -> str:
+    """Digits as English writes them in programs, from any locale's grouping and decimal mark.
+
+    `1,234.5`, `1.234,5`, `1 234,5` and `1’234.5` are one number. A single point before three digits groups only where
+    a number without a unit must be `whole` (`8.192` tokens); a comma there always groups. Raises ValueError.
+    """
+    bare = re.sub(f"[{_SPACES}]", "", digits)
+    marks = [mark for mark in bare if mark in ",."]
+    if not marks:
+        return bare
+    last = marks[-1]
+    before, _, after = bare.rpartition(last)
+    other = "," if last == "." else "."
+    if marks.count(last) == 1 and (other not in before or _GROUPED[other].match(before)):
+        groups = _GROUPED[last].match(bare) and (last == "," or whole)
+        return before + after if groups else f"{before.replace(other, '')}.{after}"
+    if other not in bare and _GROUPED[last].match(bare):
+        return bare.replace(last, "")
+    raise ValueError(f"not a {noun}")
 
 
 def parse_bytes(text: str) -> int:
@@ -57,7 +80,7 @@ def parse_count(text: str) -> int:
 
 
 def parse_tokens(text: str) -> int:
-    """Tokens from `32k`, `1M`, `131,072`; `k` and `M` are 1,024-based. Raises ValueError."""
+    """Tokens from `32k`, `1M`, `131,072`, `131.072`; `k` and `M` are 1,024-based. Raises ValueError."""
     return _parse(text, _TOKEN_UNITS, "number of tokens")
 
 

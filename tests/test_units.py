@@ -19,6 +19,14 @@ from gauge.units import GIB, format_bytes, format_count, in_unit, parse_bytes, p
         ("4096", 4096),
         ("1e5", 100_000),
         ("1.5k", 1536),
+        ("1,5k", 1536),
+        ("8.192", 8192),
+        ("8’192", 8192),
+        ("8 192", 8192),
+        ("131\u202f072", 131072),
+        ("1.048.576", 1048576),
+        ("1,048,576", 1048576),
+        ("8Ki", 8192),
     ],
 )
 def test_tokens_count_in_1024s(text: str, tokens: int) -> None:
@@ -33,6 +41,10 @@ def test_tokens_count_in_1024s(text: str, tokens: int) -> None:
         ("24g", 24 * GIB),
         ("512 MiB", 512 * 2**20),
         ("85899345920", 80 * GIB),
+        ("1,5 GiB", 3 * GIB // 2),
+        ("1.024,5 GiB", 2049 * GIB // 2),
+        ("1,024.5 GiB", 2049 * GIB // 2),
+        ("1.500 GiB", 3 * GIB // 2),
     ],
 )
 def test_bytes_in_both_families(text: str, size: int) -> None:
@@ -44,7 +56,9 @@ def test_counts_are_decimal(text: str, count: int) -> None:
     assert parse_count(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "abc", "12 parsecs", "1.2.3", "--5", "9" * 60, "0x10", "½"])
+@pytest.mark.parametrize(
+    "text", ["", "abc", "12 parsecs", "1.2.3", "1,2,3", "1.234,5.6", "1,,2", "12,34.5", "--5", "9" * 60, "0x10", "½"]
+)
 def test_what_is_no_amount_is_refused(text: str) -> None:
     for parse in (parse_bytes, parse_count, parse_tokens):
         with pytest.raises(ValueError):
