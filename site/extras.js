@@ -14,6 +14,7 @@ export function install(page) {
   page.later.add(fragmentsOf('deepen'));
   page.later.add(fragmentsOf('rule'));
   page.later.add(edits);
+  page.later.add(fragmentsOf('reality'));
   for (const part of [compare, share, files, keys, charts]) part.install(page);
 }
 

@@ -42,6 +42,7 @@ ORDER = (
     "estimation",
     "fit",
     "report",
+    "measured",
     "view",
     "api",
     "view.page",

@@ -102,9 +102,9 @@ class Scale:
         """A required amount: rounded up, with its unit."""
         return self.text(self.up(size))
 
-    def near(self, size: int) -> str:
-        """One amount by itself, to the nearest hundredth of a shown step: where nothing has to add up."""
-        fine = Scale(unit=self.unit, name=self.name, places=self.places + 2)
+    def near(self, size: int, finer: int = 2) -> str:
+        """One amount by itself, to the nearest, with `finer` places more than rows: where nothing has to add up."""
+        fine = Scale(unit=self.unit, name=self.name, places=self.places + finer)
         return fine.text((2 * size * fine.steps + self.unit) // (2 * self.unit)) if self.places else self.text(size)
 
     def room(self, size: int) -> str:

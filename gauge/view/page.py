@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import gauge
-from gauge import api, catalog, report
+from gauge import api, catalog, measured, report
 from gauge.errors import RequestError
 from gauge.fit import spreads
 from gauge.request import parse
@@ -37,6 +37,7 @@ from gauge.view import glossary as words
 from gauge.view.figures import Scale
 from gauge.view.html import Markup, escape, join, raw, tag
 from gauge.view.reading import Json, Reading
+from gauge.view.reality import table as reality_table
 
 _SLOT = re.compile(r"\{\{([a-z-]+)\}\}")
 VIEW = {"unit": "GiB", "moment": "", "open": ""}
@@ -220,6 +221,26 @@ def rule(request_json: str) -> str:
     return json.dumps({"fragments": {"rule": found}}, ensure_ascii=False)
 
 
+def reality(request_json: str) -> str:
+    """The fragment `reality` for a request, as JSON."""
+    request, view = split(request_json)
+    answer = ask(request)
+    found = "" if answer.get("errors") else near(reading(answer, view))
+    return json.dumps({"fragments": {"reality": found}}, ensure_ascii=False)
+
+
+def near(shown: Reading) -> Markup:
+    """The measured runs nearest to an answer, each computed anew for its own settings."""
+    found = []
+    for run in measured.nearest(shown.answer["request"]):
+        answer = fresh(run.request)
+        said = None if answer.get("errors") else measured.figure(answer, run.of, str(run.request.get("runtime")))
+        found.append((run, said))
+    titles = {name: str(m["title"]) for m in catalog.model_index() for name in (m["id"], *m["aliases"])}
+    labels = {str(f["name"]): str(f["label"]) for f in _schema()["fields"]}
+    return reality_table(found, titles, labels, shown.scale)
+
+
 def glossary(question: str) -> str:
     """What a word of a formula means: `{"symbol"}` to `{"html"}`."""
     labels = {str(f["name"]): str(f["label"]) for f in _schema()["fields"]}
@@ -318,6 +339,7 @@ def document(template: str, request: dict[str, Any], assets: Mapping[str, Any]) 
         "edits": asked.architecture(base_config(start)),
         "asked": asked.listed(shown, start, _schema()),
         "rule": thumb(start, shown),
+        "reality": near(shown),
         "version": str(gauge.__version__),
         "date": str(assets.get("date") or ""),
         "repository": str(assets.get("repository") or ""),

@@ -7,6 +7,7 @@ source) are averaged first.
 
     python -m tests.truth.scoring             prints the figures of every suite
     python -m tests.truth.scoring --tighten   lowers the gates in reached.json to what is reached now
+    python -m tests.truth.scoring --carry     writes the runs that the page shows beside an answer
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gauge
 from gauge.api import answer_to
+from gauge.catalog import heads
+from gauge.measured import figure
 
 HERE = Path(__file__).parent
 FILES = ("pytorch", "training", "inference", "llamacpp")
 GATES = HERE / "reached.json"
 VALUES = ("bytes", "tokens", "count", "or_bytes")
-VLLM_PROFILE = ("activations", "logits", "workspace")  # what vLLM's log calls the activation peak
+LOOKED_FOR = ("gpu.allocated", "gpu.reserved", "gpu.device", "capacity.kv_pool_tokens", "gpu.kv_cache", "gpu.weights")
+CARRIED = Path(gauge.__file__).parent / "data" / "measured.jsonl"
 
 Json = dict[str, Any]
 
@@ -50,44 +55,35 @@ class Reached:
     groups: int
 
 
-def cases() -> Iterator[Json]:
+def cases(files: Iterable[str] = FILES) -> Iterator[Json]:
     """Every measured case."""
-    for name in FILES:
+    for name in files:
         for line in (HERE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines():
             yield json.loads(line)
 
 
-def figure(answer: Json, path: str, runtime: str) -> float | None:
-    """The value that `path` names, None where the answer has none of its terms."""
-    found = [v for v in (_term(answer, term.strip(), runtime) for term in path.split("+")) if v is not None]
-    return sum(found) if found else None
+def carried() -> list[Json]:
+    """The runs that the package carries: those of models that the catalogue describes as the run had them, each with its
+    first figure of those that people look for: a peak, else room for the cache, else weights.
+    """
+    known = {name for entry in heads("models.jsonl") for name in (entry["id"], *entry.get("aliases", ()))}
+    found = []
+    for case in cases(("training", "inference")):
+        shown = next((e for of in LOOKED_FOR for e in case["expect"] if e["of"] == of), None)
+        request = {name: value for name, value in case["request"].items() if name != "config"}
+        if shown and request.get("model") in known and _said(request, shown["of"]) == _said(case["request"], shown["of"]):
+            value = next(shown[key] for key in VALUES if key in shown)
+            found.append({"id": case["id"], "source": case["source"], "request": request, "of": shown["of"], "value": value})
+    return found
 
 
-def _term(answer: Json, term: str, runtime: str) -> float | None:
-    place, _, name = term.partition(".")
-    if place in ("capacity", "model"):
-        return answer.get(place, {}).get(name)
-    pools = [p for p in answer.get("pools", ()) if place in ("all", p["name"])]
-    if name in ("allocated", "reserved", "device"):
-        values = [float(p[name]) for p in pools]
-    else:
-        names = VLLM_PROFILE if (name, runtime) == ("activations", "vllm") else (name,)
-        values = [v for v in (_component(p, names) for p in pools) if v is not None]
-    return (sum(values) if place == "all" else max(values)) if values else None
+def _said(request: Json, of: str) -> float | None:
+    return figure(answer_to(request, deep=False), of, request.get("runtime", ""))
 
 
-def _component(pool: Json, names: Iterable[str]) -> float | None:
-    items = [i for i in pool["items"] if i["component"].partition(".")[0] in names]
-    if not items:
-        return None
-    always = sum(i["bytes"] for i in items if not i["moments"])
-    moments: dict[str, int] = {}
-    for one in items:
-        for moment in one["moments"]:
-            moments[moment] = moments.get(moment, 0) + one["bytes"]
-    if pool["peak"] in moments or always:
-        return always + moments.get(pool["peak"], 0)
-    return max(moments.values())
+def carry() -> str:
+    """The lines of the file that the package carries."""
+    return "".join(json.dumps(run, ensure_ascii=False, separators=(", ", ": ")) + "\n" for run in carried())
 
 
 def results() -> Iterator[Result]:
@@ -165,6 +161,8 @@ def stated(pool: Json, total: str) -> tuple[int, int]:
 if __name__ == "__main__":
     if "--tighten" in sys.argv:
         tighten()
+    if "--carry" in sys.argv:
+        CARRIED.write_text(carry(), encoding="utf-8")
     for key, found in reached().items():
         shown = f"median {found.median:8.3%}  90th percentile {found.p90:8.3%}"
         print(f"{key:66} {found.groups:3} groups  {shown}  {found.failures} failures")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from urllib.parse import parse_qs
 from xml.etree import ElementTree
 
 from harness import LIVE, OpenContext, Site, follow, wait_live
@@ -257,3 +258,16 @@ def test_the_arithmetic_is_copied_as_latex(open_context: OpenContext, site: Site
     page.locator('[data-arithmetic="latex"]').click()
     expect(page.locator("#announce")).to_have_text("The arithmetic is copied.")
     assert "\\begin{align*}" in page.evaluate("() => navigator.clipboard.readText()")
+
+
+def test_measured_runs_stand_beside_the_answer_and_open_as_they_were(live: Page) -> None:
+    live.locator('[name="runtime"]').select_option("vllm")
+    wait_live(live)
+    rows = live.locator("#reality tbody tr")
+    expect(rows.first).to_contain_text("cache")
+    expect(rows.first).to_contain_text("%")
+    link = rows.first.locator("a[href^='#v=1']").first
+    model = parse_qs(str(link.get_attribute("href")).lstrip("#"))["model"][0]
+    link.click()
+    expect(live.locator('[name="model"]')).to_have_value(model)
+    wait_live(live)
