@@ -123,8 +123,11 @@ def _summary(exact: Reading, thumb: int, real: int) -> str:
     factor = thumb / real if thumb > real else real / max(thumb, 1)
     how = f"{factor:.1f} times" if factor >= 1.5 else f"{abs(thumb - real) * 100 // real}{NBSP}%"
     if factor >= 1.5:
-        return f"Here the rule of thumb says {how} {'as much as it is' if thumb > real else 'less than it is'}."
+        return f"Here {'the rule of thumb says' if thumb > real else 'the real sum is'} {how} what {OTHER[thumb > real]}."
     return f"Here the rule of thumb says {how} {word}."
+
+
+OTHER = {True: "is needed", False: "the rule of thumb says"}
 
 
 def reason(exact: Reading, pair: Pair) -> str:
@@ -222,6 +225,9 @@ REASONS: Mapping[str, Any] = {
     "workspace": _constant("Scratch that kernels, the optimizer step or the engine's buffers need; the rule leaves it out."),
     "communication": _constant("Buffers of the communication library; the rule knows one device."),
     "cuda_graphs": _constant("Captured graphs keep their own memory; the rule leaves it out."),
-    "framework": _constant("The device context and libraries take memory before the first tensor; the rule leaves them out."),
+    "framework": _constant(
+        "The device context and libraries take memory before the first tensor, and the allocator keeps some beyond its "
+        "tensors; the rule leaves both out."
+    ),
     "slack": _constant("What the allocator keeps beyond its tensors; the rule leaves it out."),
 }
