@@ -99,7 +99,7 @@ def _reaches(at: Callable[[int], int], points: dict[int, int | None], low: int, 
     """Whether even `high` fits; it is tried only where a near guess does not rule it out."""
     near = min(high, low * 2)
     if at(near) < 0:
-        return near == high and False
+        return False
     slope = (at(low) - at(near)) / max(near - low, 1)
     if slope > 0 and at(near) / slope < 0.9 * (high - near):
         return False

@@ -13,12 +13,16 @@ from gauge.readers.families import llama, mixtral
 
 def read(config: Config) -> Model:
     """An OLMoE decoder from its config."""
+    same = llama.block(config, llama.attention(config, norms="full"), experts(config))
+    return llama.decoder(config, (same,) * config.layers())
+
+
+def experts(config: Config) -> Experts:
+    """Softmax-routed experts as wide as `intermediate_size`."""
     hidden = config.integer("hidden_size")
-    routed = Experts(
+    return Experts(
         hidden=hidden,
         inner=config.integer("intermediate_size"),
         router=mixtral.router(config, hidden, normalised=config.flag("norm_topk_prob"), low=True),
         activation=llama.activation(config),
     )
-    same = llama.block(config, llama.attention(config, norms="full"), routed)
-    return llama.decoder(config, (same,) * config.layers())
