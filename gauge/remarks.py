@@ -19,6 +19,7 @@ def remarks(case: Case) -> Iterator[str]:
     profile = runtime(case.plan.runtime, case.plan.task)
     yield from _unused(case, profile)
     yield from _idle_devices(case, profile)
+    yield from _beyond_the_model(case)
     yield from _adapters_keep_activations(case, profile)
 
 
@@ -47,6 +48,13 @@ def _idle_devices(case: Case, profile: Runtime) -> Iterator[str]:
     if case.plan.devices and case.plan.devices > case.plan.world and profile.uses & PARALLEL:
         degrees = listed(named(d) for d in DEGREES if d in profile.uses)
         yield f"{case.plan.devices} devices, but the degrees use {case.plan.world}: set {degrees}."
+
+
+def _beyond_the_model(case: Case) -> Iterator[str]:
+    """More tokens than the model's config names: the figures hold, the model may not."""
+    asked, most = case.plan.sequence_length or 0, case.model.max_length
+    if "sequence_length" in case.given and asked > most > 0:
+        yield f"{named('sequence_length')} {asked:,} is beyond the {most:,} tokens that the model's config names."
 
 
 def _adapters_keep_activations(case: Case, profile: Runtime) -> Iterator[str]:

@@ -106,6 +106,11 @@ def _item(item: Item) -> dict[str, Any]:
 FRAMEWORK = {"communication.context": "framework"}  # found in use by an engine that does not count it as its own
 
 
+def _range(pool: dict[str, Any]) -> str:
+    """From the lower end, rounded down, to the upper end, rounded up: no total stands outside its range."""
+    return f"{format_bytes(pool['low'], rounding='down')} to {format_bytes(pool['high'], rounding='up')}"
+
+
 def by_component(pool: dict[str, Any]) -> list[tuple[str, int]]:
     """Bytes of each component at a pool's peak, in the fixed order of components."""
     sums: dict[str, int] = {}
@@ -131,10 +136,7 @@ def table(found: dict[str, Any]) -> str:
         label = next(m["label"] for m in pool["moments"] if m["id"] == pool["peak"])
         lines.append(f"\n{pool_name(pool)} (each of {pool['count']}), at its peak: {label}")
         lines += [f"  {name.replace('_', ' '):<20}{format_bytes(size, rounding='up'):>14}" for name, size in by_component(pool)]
-        lines.append(
-            f"  {'total':<20}{format_bytes(pool['device'], rounding='up'):>14}"
-            f"   ({format_bytes(pool['low'])} to {format_bytes(pool['high'])})"
-        )
+        lines.append(f"  {'total':<20}{format_bytes(pool['device'], rounding='up'):>14}   ({_range(pool)})")
     if found["fit"]:
         lines.append(f"\n{verdict_line(found['fit'])}")
     lines += [f"Note: {w}" for w in found["warnings"]]
@@ -179,7 +181,7 @@ def markdown(found: dict[str, Any]) -> str:
         lines += [f"| {name.replace('_', ' ')} | {format_bytes(size, rounding='up')} |" for name, size in by_component(pool)]
         lines.append(f"| **total** | **{format_bytes(pool['device'], rounding='up')}** |")
         label = next(m["label"] for m in pool["moments"] if m["id"] == pool["peak"])
-        lines += ["", f"Peak: {label}; range {format_bytes(pool['low'])} to {format_bytes(pool['high'])}."]
+        lines += ["", f"Peak: {label}; range {_range(pool)}."]
     if found["fit"]:
         lines += ["", f"**{verdict_line(found['fit'])}**"]
     lines += ["", *(f"* {w}" for w in found["warnings"])] if found["warnings"] else []

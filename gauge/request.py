@@ -182,13 +182,11 @@ def _check_devices(case: Case, profile: Runtime) -> None:
 def model_of(values: Mapping[str, Any], edits: Mapping[str, Any]) -> Model:
     """The model that `model`, `config`, edits or `parameters` describe. Raises RequestError."""
     name, config, parameters = values.get("model", DEFAULTS["model"]), values.get("config"), values.get("parameters")
-    entry = None
-    if name and (config is None or not edits.keys() <= config.keys()):
-        entry = _entry(name, config)
-    keys: dict[str, Any] = {}
-    if entry is not None and (config is None or "model_type" not in config):
-        keys |= entry["config"]
-    keys |= config or {}
+    entry = _entry(name, config) if name else None
+    if entry is not None and config is not None and "model_type" not in config:
+        changes = {key: value for key, value in config.items() if entry["config"].get(key) != value}
+        config, edits = None, {**changes, **edits}
+    keys = dict(entry["config"] if entry is not None and config is None else config or {})
     if not keys and parameters:
         return generic.from_parameters(parameters)
     before = dict(keys)
@@ -202,11 +200,13 @@ def model_of(values: Mapping[str, Any], edits: Mapping[str, Any]) -> Model:
             ({"parameters": None}, {"model": None, "config": None}),
         )
     id = name or "custom"
+    if entry is not None and config is None and "/" not in id:
+        id = entry["id"]  # a short name of the catalogue is nobody's repository
     title = entry["title"] if entry and config is None else id
     source = entry["source"] if entry and config is None else "the config given"
     if edits:
         title += ", edited: " + ", ".join(f"{k} {_old(before, k)}{shown(v, 24)}" for k, v in edits.items())
-    notes = (*model.notes, *_idle_edits(model, before, edits))
+    notes = (*model.notes, *_idle_edits(model, before, edits), *_foreign(entry, config))
     return model.edited(id=id, title=title, source=source, notes=notes)
 
 
@@ -220,6 +220,13 @@ def _idle_edits(model: Model, before: Mapping[str, Any], edits: Mapping[str, Any
         if (without.parts, without.head, without.max_length) == (model.parts, model.head, model.max_length):
             near = nearest(key, before, most=1)
             yield f"{EDIT}{key} changes nothing" + (f"; did you mean {EDIT}{near[0]}?" if near else ".")
+
+
+def _foreign(entry: Mapping[str, Any] | None, config: Mapping[str, Any] | None) -> Iterator[str]:
+    """A remark where the config given is of another family than the model named beside it."""
+    if entry is None or config is None or config.get("model_type") == entry["config"].get("model_type"):
+        return
+    yield f"The config given is read, a {shown(config.get('model_type'), 40)}, not the catalogue's {entry['title']}."
 
 
 def _old(keys: Mapping[str, Any], key: str) -> str:

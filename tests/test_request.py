@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gauge.api import OUR_FAULT, answer, answer_to
+from gauge.catalog import load_model
 from gauge.plan import DEFAULTS, GROUPS, KNOBS
 from gauge.request import RequestErrors, parse, schema
 
@@ -182,3 +183,32 @@ def test_a_nested_python_config_is_an_error_not_a_crash() -> None:
         deep = {"a": deep}
     with pytest.raises(RequestErrors):
         parse({"config": deep})
+
+
+def test_a_config_without_a_model_type_is_edits_on_top_of_the_model() -> None:
+    whole = answer_to({"model": "llama-3.1-8b", "config.num_hidden_layers": 16})
+    assert answer_to({"model": "llama-3.1-8b", "config": {"num_hidden_layers": 16}})["model"] == whole["model"]
+    assert "edited: num_hidden_layers 32 → 16" in whole["model"]["title"]
+
+
+def test_a_config_of_another_family_than_the_model_is_remarked_upon() -> None:
+    found = answer_to({"model": "llama-3.1-8b", "config": load_model("openai-community/gpt2")["config"]})
+    assert found["model"]["parameters"] == 124_439_808
+    assert any("not the catalogue's Llama 3.1 8B" in told for told in found["warnings"])
+    same = answer_to({"model": "gpt2", "config": load_model("openai-community/gpt2")["config"]})
+    assert not any("not the catalogue's" in told for told in same["warnings"])
+
+
+def test_more_tokens_than_the_model_knows_are_remarked_upon() -> None:
+    told = [
+        any("beyond the 1,024 tokens" in line for line in answer_to({"model": "gpt2", "sequence_length": n})["warnings"])
+        for n in (1024, 1025)
+    ]
+    assert told == [False, True]
+
+
+def test_a_short_name_becomes_the_repository_that_a_command_can_fetch() -> None:
+    assert "vllm serve meta-llama/Llama-3.1-8B " in answer_to({"model": "llama-3.1-8b", "runtime": "vllm"})["command"]
+    # an alias that is a repository of its own stays what was asked for
+    named = answer_to({"model": "meta-llama/Llama-3.1-8B-Instruct", "runtime": "vllm"})["command"]
+    assert "vllm serve meta-llama/Llama-3.1-8B-Instruct " in named
