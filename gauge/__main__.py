@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -9,8 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gauge import __version__, catalog
-from gauge.api import answer, answer_text, given_twice
-from gauge.fields import nearest, schema
+from gauge.api import answer, answer_text, given_twice, refused
+from gauge.errors import RequestError, shown
+from gauge.fields import LONGEST_CONFIG, nearest, schema
+from gauge.plan import KNOBS
 from gauge.report import csv_text, failure, markdown, table, worked
 from gauge.units import format_bytes, format_count
 
@@ -21,6 +24,7 @@ USAGE = """usage: python -m gauge key=value ... [--why | --json | --markdown | -
        python -m gauge help FIELD           one field, its default and its choices
 
 for example: python -m gauge model=llama-3.1-8b device=rtx-4090 sequence_length=32k
+             python -m gauge config=@config.json task=training
 """
 MOST_FOUND = 20
 
@@ -32,14 +36,21 @@ def _json(found: Json) -> str:
 
 
 SHOW: dict[str, Callable[[Json], str]] = {"--json": _json, "--markdown": markdown, "--csv": csv_text, "--why": worked}
+OPTIONS = (*SHOW, "--jsonl", "--help", "--version")
 
 
 def stream() -> int:
-    """One request a line from standard input, one answer a line to standard output, in the same order."""
-    for line in sys.stdin:
-        if line.strip():
-            sys.stdout.write(answer(line) + "\n")
-            sys.stdout.flush()
+    """One request a line from standard input, one answer a line to standard output, in the same order.
+
+    A line that is empty or no UTF-8 is answered too, with an error: answers stay beside their requests.
+    """
+    for line in sys.stdin.buffer:
+        try:
+            found = answer(line.decode())
+        except UnicodeDecodeError:
+            found = json.dumps(refused("request", "it is no UTF-8 text", "save it as UTF-8"))
+        sys.stdout.write(found + "\n")
+        sys.stdout.flush()
     return 0
 
 
@@ -108,15 +119,12 @@ def _search(kind: str, words: list[str]) -> int:
 def ask(words: list[str]) -> int:
     """Answer one question and print it; mistakes go to standard error, except as JSON, where they are the answer."""
     pairs = [w.partition("=") for w in words if w not in SHOW]
-    wrong = [key for key, equals, _ in pairs if not equals]
-    if wrong:
-        print(f"{wrong[0]!r} is no key=value word\n\n{USAGE}", file=sys.stderr)
+    mistake = _two_forms(words) or _no_pair(words)
+    if mistake:
+        print(mistake, file=sys.stderr)
         return 2
-    keys = [key for key, _, _ in pairs]
-    twice = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
-    request = {key: value for key, _, value in pairs}
-    found = failure(map(given_twice, twice)) if twice else answer_text(json.dumps(request))
     show = next((SHOW[w] for w in words if w in SHOW), table)
+    found = _found([(key, value) for key, _, value in pairs])
     if "errors" not in found:
         print(show(found))
         return 0
@@ -127,10 +135,75 @@ def ask(words: list[str]) -> int:
     return 2
 
 
+def _found(pairs: list[tuple[str, str]]) -> Json:
+    """The answer to key=value words."""
+    keys = [key for key, _ in pairs]
+    twice = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
+    if twice:
+        return failure(map(given_twice, twice))
+    try:
+        request = {key: _value(key, text) for key, text in pairs}
+    except RequestError as error:
+        return failure([error])
+    return answer_text(json.dumps(request))
+
+
+def _value(key: str, text: str) -> str:
+    """A word's value: the contents of a file where a field that takes JSON is given as `@path`. Raises RequestError."""
+    if not text.startswith("@") or key not in KNOBS or KNOBS[key].kind not in ("config", "map"):
+        return text
+    try:
+        with open(text[1:], encoding="utf-8") as file:
+            return file.read(LONGEST_CONFIG + 1)
+    except (OSError, ValueError) as why:
+        reason = getattr(why, "strerror", None) or "it is no UTF-8 text"
+        raise RequestError(key, f"{shown(text[1:])} cannot be read: {reason}", "give the path of a JSON file after @") from None
+
+
+def _two_forms(words: list[str]) -> str:
+    """A mistake: more than one form of answer is asked for, or a batch together with a question."""
+    if "--jsonl" in words:
+        return "--jsonl stands alone: its requests are lines of standard input"
+    forms = [w for w in dict.fromkeys(words) if w in SHOW]
+    return f"{' and '.join(forms)} are two forms of one answer; use one of them" if len(forms) > 1 else ""
+
+
+def _no_pair(words: list[str]) -> str:
+    """A mistake: the first word that is no key=value, and what may have been meant."""
+    place = next((n for n, w in enumerate(words) if w not in SHOW and ("=" not in w or w.startswith("-"))), None)
+    if place is None:
+        return ""
+    word, after = words[place], words[place + 1 : place + 2]
+    meant = _meant(word, next((w for w in after if "=" not in w and not w.startswith("-")), "..."))
+    return f"{shown(word)} is no key=value word{f'; did you mean {meant}?' if meant else ''}\n\n{USAGE}"
+
+
+def _meant(word: str, after: str) -> str:
+    """`model=gpt2` for `--model gpt2`, `--model=gpt2` and `gpt2`; `--json` for `--jsno`; empty where nothing is near."""
+    name, equals, value = word.lstrip("-").partition("=")
+    if not word.startswith("-"):
+        return f"{kind}={word}" if (kind := _kind(word)) else ""
+    near = nearest(name, [*KNOBS, *OPTIONS], most=1)
+    if not near:
+        return ""
+    return near[0] if near[0] in OPTIONS else f"{near[0]}={value if equals else after}"
+
+
+def _kind(word: str) -> str:
+    """Which catalogue has a name: `model`, `device`, or none."""
+    for kind, load in (("model", catalog.load_model), ("device", catalog.load_device)):
+        try:
+            load(word)
+        except RequestError:
+            continue
+        return kind
+    return ""
+
+
 def main(words: list[str] | None = None) -> int:
     """What the words ask for; the exit status is 2 where it cannot be answered."""
     words = sys.argv[1:] if words is None else words
-    if "--jsonl" in words:
+    if words == ["--jsonl"]:
         return stream()
     if "--version" in words:
         print(__version__)
@@ -143,7 +216,10 @@ def main(words: list[str] | None = None) -> int:
 
 
 def run() -> int:
-    """`main` as a process, whose reader may leave early."""
+    """`main` as a process: files and pipes get UTF-8 on every system, and their reader may leave early."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
     try:
         return main()
     except BrokenPipeError:

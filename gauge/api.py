@@ -45,11 +45,11 @@ def answer(request_json: str) -> str:
 def answer_text(request_json: str, deep: bool = True) -> dict[str, Any]:
     """The answer to a request in JSON text. Never raises."""
     if len(request_json) > LONGEST_REQUEST:
-        return _refused("request", f"it is longer than {LONGEST_REQUEST:,} characters", "make it smaller")
+        return refused("request", f"it is longer than {LONGEST_REQUEST:,} characters", "make it smaller")
     try:
         request, twice, deeper = read_json(request_json)
     except (ValueError, RecursionError):
-        return _refused("request", "it is not readable as JSON", "send one JSON object")
+        return refused("request", "it is not readable as JSON", "send one JSON object")
     found = _twice(twice, deeper) if twice or deeper else _never_raises(request, deep)
     if isinstance(request, dict) and "id" in request:
         found["id"] = request["id"]
@@ -67,7 +67,7 @@ def answer_to(request: Any, deep: bool = True) -> dict[str, Any]:
     except RequestError as error:
         return report.failure([error])
     except (RecursionError, MemoryError, OverflowError) as why:
-        return _refused("request", f"it is too large or too deep ({type(why).__name__})", "make it smaller")
+        return refused("request", f"it is too large or too deep ({type(why).__name__})", "make it smaller")
 
 
 def _never_raises(request: Any, deep: bool) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _never_raises(request: Any, deep: bool) -> dict[str, Any]:
     try:
         return answer_to(request, deep)
     except Exception as why:
-        return _refused("request", f"{OUR_FAULT} ({type(why).__name__}: {why})", "report it with this request")
+        return refused("request", f"{OUR_FAULT} ({type(why).__name__}: {why})", "report it with this request")
 
 
 def _twice(outer: list[str], inner: list[str]) -> dict[str, Any]:
@@ -90,5 +90,6 @@ def given_twice(name: str) -> RequestError:
     return RequestError(name[:80], "it is given twice", "keep one of them")
 
 
-def _refused(field: str, message: str, remedy: str) -> dict[str, Any]:
+def refused(field: str, message: str, remedy: str) -> dict[str, Any]:
+    """The answer to what is no request at all."""
     return report.failure([RequestError(field, message, remedy)])

@@ -27,6 +27,7 @@ LARGEST_COUNT = 10**15
 LONGEST_TEXT = 300
 LONGEST_CONFIG = 2_000_000
 DEEPEST_CONFIG = 32
+MARK = "\ufeff"  # the byte order mark
 FEW = 16  # choices that an error lists in full
 NEAR = 3
 CLOSENESS = 0.55
@@ -125,7 +126,8 @@ def _used_by(name: str) -> list[str] | None:
 def read_json(text: str) -> tuple[Any, list[str], list[str]]:
     """A JSON text's value; keys given twice in its outermost object, and those given twice further inside.
 
-    Raises ValueError (also for NaN and the infinities, which JSON has no word for) or RecursionError.
+    A byte order mark in front, which some editors write, is passed over. Raises ValueError (also for NaN and the
+    infinities, which JSON has no word for) or RecursionError.
     """
     twice: list[list[str]] = []
 
@@ -133,7 +135,7 @@ def read_json(text: str) -> tuple[Any, list[str], list[str]]:
         twice.append([key for key, times in Counter(key for key, _ in pairs).items() if times > 1])
         return dict(pairs)
 
-    value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=whole)
+    value = json.loads(text.removeprefix(MARK), parse_constant=_no_constant, object_pairs_hook=whole)
     outer = twice.pop() if isinstance(value, dict) else []
     return value, outer, [key for keys in twice for key in keys]
 

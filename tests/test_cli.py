@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +50,15 @@ def test_batch_answers_in_order_and_survives_bad_lines() -> None:
     assert ["errors" in a for a in answers] == [False, True, True, False]
 
 
+def test_every_line_of_a_batch_has_its_answer() -> None:
+    """Also an empty line, one that is no UTF-8, and one behind a byte order mark."""
+    lines = [b'{"model": "gpt2", "id": 1}', b"", b"  ", b'{"model": "\xff"}', b'\xef\xbb\xbf{"model": "gpt2", "id": 5}', b"{}"]
+    done = subprocess.run([sys.executable, "-m", "gauge", "--jsonl"], input=b"\r\n".join(lines), capture_output=True, check=False)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [a.get("id") for a in answers] == [1, None, None, None, 5, None]
+    assert ["errors" in a for a in answers] == [False, True, True, True, False, False]
+
+
 def test_mistakes_go_to_standard_error_with_status_2() -> None:
     done = run("model=gpt2", "batch_size=none")
     assert done.returncode == 2 and "batch_size" in done.stderr and not done.stdout
@@ -87,3 +98,52 @@ def test_why_opens_every_row_to_its_formula() -> None:
     said = run("model=llama-3.1-8b", "sequence_length=32k", "--why").stdout
     assert "layers × batch × tokens × KV heads × head size × bytes" in said
     assert "32 × 1 × 32,768 × 8 × 128 × 2" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--model", "gpt2"], "model=gpt2"),
+        (["--model=gpt2"], "model=gpt2"),
+        (["--batch-size", "4", "model=gpt2"], "batch_size=4"),
+        (["gpt2"], "model=gpt2"),
+        (["h100"], "device=h100"),
+        (["model=gpt2", "--jsno"], "--json"),
+        (["--device"], "device=..."),
+    ],
+)
+def test_other_spellings_of_a_question_are_told_the_right_one(words: list[str], meant: str) -> None:
+    done = run(*words)
+    assert done.returncode == 2 and f"did you mean {meant}?" in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("words", [["model=gpt2", "--why", "--json"], ["model=gpt2", "--jsonl"]])
+def test_two_forms_of_one_answer_are_a_mistake(words: list[str]) -> None:
+    done = run(*words)
+    assert done.returncode == 2 and "--json" in done.stderr and not done.stdout
+
+
+CONFIG = '{"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100, "n_positions": 64}'
+
+
+@pytest.mark.parametrize("front", ["", "\ufeff"])
+def test_a_config_comes_from_a_file_with_or_without_a_byte_order_mark(front: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(front + CONFIG, encoding="utf-8")
+    from_file, from_text = (run(f"config={given}", "--json") for given in (f"@{file}", front + CONFIG))
+    assert json.loads(from_file.stdout)["model"]["layers"] == 2
+    assert from_file.stdout == from_text.stdout
+
+
+def test_a_config_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "absent", tmp_path, tmp_path / "binary"):
+        done = run(f"config=@{path}")
+        assert done.returncode == 2 and done.stderr.startswith("config: ") and "cannot be read" in done.stderr
+
+
+def test_a_pipe_gets_utf_8_whatever_the_console_has() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "gauge", "model=gpt2", "--why"]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 0 and "12 × 768" in done.stdout.decode()
