@@ -58,7 +58,8 @@ class Runtime:
 
     `uses` are the fields it reads beyond model, task, batch, lengths, dtype and hardware: others that the user set are
     reported as unused. `check(case)` raises RequestError on what cannot be; `command(case)` starts it so;
-    `remedies(case)` are its own ways to need less: (label, changed fields, cost in words).
+    `remedies(case)` are its own ways to need less: (label, changed fields, cost in words). `newest` names the newest
+    release, build or month whose rules it knows; later ones are answered by those.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Runtime:
     remedies: Callable[[Case], list[Remedy]] | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
     source: str = ""
+    newest: tuple[str, ...] = ()
 
 
 def check_divides(field: str, degree: int, noun: str, count: int) -> None:

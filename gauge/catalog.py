@@ -25,6 +25,10 @@ MODELS, DEVICES, INSTANCES = "models.jsonl", "devices.jsonl", "instances.jsonl"
 CONFIG = ', "config": '
 KIND = re.compile(r'\{"model_type": "([^"]*)"')
 LONGEST_SEARCH = 100
+UNLIKE = {
+    MODELS: "nothing is spelled like it: search by family and size, such as qwen3 8b",
+    DEVICES: "nothing is spelled like it: search by name and size, such as h100 80gb",
+}
 ALMOST, ALIKE = 0.8, 0.6  # how near a spelling is
 
 
@@ -126,7 +130,7 @@ def _tolerant(name: str, wanted: str) -> Entry | None:
 def _unknown(field: str, name: str, wanted: str, otherwise: str) -> RequestError:
     """The error of a name that the catalogue lacks, with those that may have been meant."""
     names = near(name, wanted)
-    told = f"did you mean {listed(names)}? Choose one, {otherwise}" if names else f"choose one from the catalogue, {otherwise}"
+    told = f"did you mean {listed(names)}? Choose one, {otherwise}" if names else f"{UNLIKE[name]}, {otherwise}"
     return RequestError(field, f"{shown(wanted)} is not in the catalogue", told, [{field: id} for id in names])
 
 

@@ -10,6 +10,7 @@ from gauge.fields import COMMON
 from gauge.plan import DEFAULTS, KNOBS
 from gauge.request import DEGREES, EDIT
 from gauge.runtimes import of_task, runtime
+from gauge.versions import beyond
 
 PARALLEL = frozenset({*DEGREES, "expert_parallel"})
 
@@ -20,6 +21,7 @@ def remarks(case: Case) -> Iterator[str]:
     yield from _unused(case, profile)
     yield from _idle_devices(case, profile)
     yield from _beyond_the_model(case)
+    yield from _beyond_the_releases(case, profile)
     yield from _adapters_keep_activations(case, profile)
 
 
@@ -55,6 +57,14 @@ def _beyond_the_model(case: Case) -> Iterator[str]:
     asked, most = case.plan.sequence_length or 0, case.model.max_length
     if "sequence_length" in case.given and asked > most > 0:
         yield f"{named('sequence_length')} {asked:,} is beyond the {most:,} tokens that the model's config names."
+
+
+def _beyond_the_releases(case: Case, profile: Runtime) -> Iterator[str]:
+    """A version later than all that is known of the runtime."""
+    asked = case.plan.runtime_version
+    known = beyond(asked, profile.newest) if asked else ""
+    if known:
+        yield f"{named('runtime_version')} {asked}: the newest known here is {known}, whose rules are used."
 
 
 def _adapters_keep_activations(case: Case, profile: Runtime) -> Iterator[str]:

@@ -16,7 +16,7 @@ from gauge.errors import RequestError, RequestErrors, shown
 from gauge.fields import SCHEMA, nearest, read_field, read_json, schema
 from gauge.hardware import Cluster
 from gauge.layers.attention import Attention
-from gauge.memory.adapters import targets_of
+from gauge.memory.adapters import check_rank, targets_of
 from gauge.model import Model
 from gauge.plan import DEFAULTS, KNOBS, Plan
 from gauge.quantization import GGUF_FILE_TYPES, share_kept
@@ -29,6 +29,7 @@ __all__ = ["SCHEMA", "RequestErrors", "checked", "parse", "schema"]
 DEFAULT_TOKENS = 4096
 DEGREES = ("tensor_parallel", "pipeline_parallel", "data_parallel", "context_parallel")
 GGUF_RUNTIMES = ("llama.cpp", "textbook")
+INSTEAD = ("config", "parameters")  # what describes a model without its name
 IGNORED = frozenset({"id", "v", "schema"})
 EDIT = "config."
 SAME_COUNT = 20  # a count of parameters given beside a model may be off by one part in so many: "8B"
@@ -69,7 +70,7 @@ class Asked:
     def case(self) -> Case:
         """The case, every default filled in and checked. Raises RequestError."""
         values, given = dict(self.values), self.given
-        if "model" not in given and {"config", "parameters"} & given:
+        if "model" not in given and given.intersection(INSTEAD):
             values["model"] = None
         model = model_of(values, self.edits)
         own = runtime(values.get("runtime", DEFAULTS["runtime"]), values.get("task", DEFAULTS["task"])).defaults
@@ -122,9 +123,16 @@ def read(request: Mapping[str, Any]) -> Asked:
                 raise _no_field(name)
         except RequestError as error:
             errors.append(error)
+    if str(request.get("model", "?")).strip() == "" and not any(request.get(name) for name in INSTEAD):
+        errors.append(_no_model())
     if errors:
         raise RequestErrors(errors)
     return Asked(values, edits, frozenset(n for n in values if request[n] not in (None, "")))
+
+
+def _no_model() -> RequestError:
+    default = DEFAULTS["model"]
+    return RequestError("model", "it is empty", f"give a model's id, or leave it out for {default}", ({"model": default},))
 
 
 def _no_field(name: str) -> RequestError:
@@ -161,7 +169,7 @@ def checked(case: Case) -> Case:
     if "sparsity" in profile.uses:
         share_kept(plan.sparsity)
     if plan.method != "full" and "lora_targets" in profile.uses:
-        targets_of(model, plan.lora_targets)
+        check_rank(model, targets_of(model, plan.lora_targets), plan.lora_rank)
     profile.check(case)
     return case
 

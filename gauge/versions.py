@@ -36,6 +36,27 @@ def month_of(version: str) -> tuple[int, int] | None:
     return None
 
 
+def beyond(version: str, known: tuple[str, ...]) -> str:
+    """The newest release known of the kind that a version is (a number, a build, a month), where the version is later;
+    empty where it is not, or where no release of its kind is known."""
+    kind, place = _place(version)
+    for text in known:
+        its, newest = _place(text)
+        if its == kind and place[: len(newest)] > newest:
+            return text
+    return ""
+
+
+def _place(version: str) -> tuple[str, tuple[int, ...]]:
+    """What kind of version it is, and its place among those."""
+    month, build, have = month_of(version), re.search(r"\bb(\d{3,6})\b", version), numbers(version)
+    if month:
+        return "month", month
+    if build:
+        return "build", (int(build[1]),)
+    return "month" if have and 2000 <= have[0] < 2100 else "number", have
+
+
 def before(version: str, *release: int) -> bool:
     """Whether a version of transformers (or a date) comes before a release; an unknown version counts as today's."""
     have = numbers(version)

@@ -41,6 +41,8 @@ WRONG: list[tuple[Request, str]] = [
     ({"task": "training", "trainable_fraction": 0}, "trainable_fraction"),
     ({"model": "gtp2"}, "model"),
     ({"model": "nosuch"}, "model"),
+    ({"model": ""}, "model"),
+    ({"model": " ", "device": "h100"}, "model"),
     ({"device": "h1000"}, "device"),
     ({"tensor_parallel": 3}, "tensor_parallel"),
     ({"tensor_parallel": 7, "runtime": "vllm"}, "tensor_parallel"),
@@ -61,6 +63,8 @@ WRONG: list[tuple[Request, str]] = [
     ({"dropout": 90, "task": "training"}, "dropout"),
     ({"sparsity": "banana"}, "sparsity"),
     ({"lora_targets": "q_pro", "method": "lora", "task": "training"}, "lora_targets"),
+    ({"lora_rank": 1_000_000, "method": "lora", "task": "training"}, "lora_rank"),
+    ({"lora_rank": 4096, "lora_targets": "k_proj", "method": "lora", "task": "training"}, "lora_rank"),
     ({"method": "lora", "runtime": "megatron", "task": "training"}, "method"),
     ({"pipeline_parallel": 5, "runtime": "megatron", "task": "training"}, "pipeline_parallel"),
     ({"runtime": "vllm", "device": "pixel-8"}, "runtime"),
@@ -105,6 +109,41 @@ def test_a_field_given_twice_is_refused() -> None:
     found = json.loads(answer('{"model": "gpt2", "batch_size": 1, "batch_size": 2}'))["errors"]
     assert [e["field"] for e in found] == ["batch_size"]
     assert "errors" in json.loads(answer('{"config": {"model_type": "gpt2", "n_head": 1, "n_head": 2}}'))
+
+
+def test_a_name_that_nothing_is_like_says_how_to_search() -> None:
+    assert "search by family" in errors({"model": "nosuch"})[0]["remedy"]
+
+
+def test_an_empty_model_is_no_mistake_beside_what_describes_one() -> None:
+    assert not errors({"model": "", "parameters": "7B"})
+    assert not errors({"model": None})
+
+
+@pytest.mark.parametrize("targets", ["attention", "all-linear"])
+def test_a_rank_up_to_the_smaller_side_of_a_matrix_is_taken(targets: str) -> None:
+    request = {"model": "gpt2", "task": "training", "method": "lora", "lora_targets": targets}
+    assert not errors({**request, "lora_rank": 768})
+    assert errors({**request, "lora_rank": 769})
+
+
+@pytest.mark.parametrize(
+    ("runtime", "asked", "known"),
+    [
+        ("transformers", "99999", "5.23"),
+        ("transformers", "5.23.1", ""),
+        ("transformers", "latest", ""),
+        ("vllm", "0.22.0", "0.21"),
+        ("vllm", "2025-07 (V1)", ""),
+        ("llama.cpp", "b99999", "b11549"),
+        ("llama.cpp", "2099-01", "2026-10"),
+        ("llama.cpp", "b5353", ""),
+    ],
+)
+def test_a_version_later_than_all_that_is_known_is_told_whose_rules_hold(runtime: str, asked: str, known: str) -> None:
+    said = answer_to({"model": "gpt2", "runtime": runtime, "runtime_version": asked}, deep=False)["warnings"]
+    told = [line for line in said if "whose rules are used" in line]
+    assert len(told) == bool(known) and all(f"newest known here is {known}," in line for line in told)
 
 
 def test_remarks_call_fields_as_the_form_does() -> None:

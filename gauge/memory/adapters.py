@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from math import prod
 
 from gauge.errors import RequestError, shown
 from gauge.memory.segments import Pass
@@ -16,6 +17,7 @@ from gauge.tensor import Tensor
 ATTENTION_TARGETS = {"query", "key", "value", "qkv", "attention_output"}
 
 CLOSENESS = 0.55  # of a spelling that is suggested
+SUFFIX = ".weight"
 HEAD_NAME = "lm_head"  # accepted, though adapters are placed inside the blocks only
 COMMON_NAMES: dict[str, tuple[str, ...]] = {
     "q_proj": ("query", "qkv"),
@@ -66,13 +68,32 @@ def _meant(asked: str, linears: set[tuple[str, str]]) -> Iterator[str]:
 
 def linear_names(model: Model) -> set[tuple[str, str]]:
     """(name, role) of every matrix inside the blocks."""
-    return {
-        (t.name.removesuffix(".weight"), t.role)
-        for part in model.parts
-        for block, _ in part.runs()
-        for t in block.weights()
-        if t.name.endswith(".weight")
-    }
+    return {(t.name.removesuffix(SUFFIX), t.role) for t in _matrices(model)}
+
+
+def _matrices(model: Model) -> Iterator[Tensor]:
+    for part in model.parts:
+        for block, _ in part.runs():
+            yield from (t for t in block.weights() if t.name.endswith(SUFFIX))
+
+
+def check_rank(model: Model, targets: frozenset[str] | None, rank: int) -> None:
+    """A rank is no larger than the smaller side of the widest adapted matrix: beyond it nothing is low-rank.
+
+    Raises RequestError.
+    """
+    sides = [_side(t) for t in _matrices(model) if targets is None or t.name.removesuffix(SUFFIX) in targets]
+    most = max(sides, default=rank)
+    if rank > most:
+        raise RequestError(
+            "lora_rank", f"{rank:,} is beyond the smaller side, {most:,}, of every adapted matrix", f"use at most {most:,}"
+        )
+
+
+def _side(matrix: Tensor) -> int:
+    """The smaller of outputs and inputs; dimensions stand in that order, and the most even cut between them counts."""
+    sizes = [e.size for e in matrix.dims]
+    return max((min(prod(sizes[:cut]), prod(sizes[cut:])) for cut in range(1, len(sizes))), default=1)
 
 
 def adapters(run: Pass) -> Iterator[tuple[Tensor, int]]:

@@ -139,6 +139,7 @@ RUNTIMES = (
         id="deepspeed",
         label="DeepSpeed ZeRO",
         tasks=("training",),
+        newest=("5.23",),
         breakdown=zero,
         check=check_sharded,
         command=command,

@@ -76,6 +76,7 @@ RUNTIMES = (
         id="fsdp",
         label="PyTorch FSDP (accelerate)",
         tasks=("training",),
+        newest=("5.23",),
         breakdown=fsdp,
         check=check_sharded,
         command=command,

@@ -98,6 +98,7 @@ RUNTIMES = (
         id="litgpt",
         label="LitGPT",
         tasks=("training",),
+        newest=("0.4",),
         breakdown=lit,
         check=check_sharded,
         command=command,

@@ -148,6 +148,7 @@ RUNTIMES = (
         id="megatron",
         label="Megatron-LM",
         tasks=("training",),
+        newest=("2026-08",),
         breakdown=megatron,
         check=check,
         command=command,

@@ -204,6 +204,7 @@ RUNTIMES = (
         id="sglang",
         label="SGLang",
         tasks=("inference",),
+        newest=("0.5.5", "2025-11"),
         breakdown=serving,
         uses=frozenset(
             {

@@ -145,6 +145,7 @@ RUNTIMES = (
         id="tensorrt-llm",
         label="TensorRT-LLM",
         tasks=("inference",),
+        newest=("0.19", "2025-04"),
         breakdown=serving,
         uses=frozenset(
             {

@@ -172,6 +172,7 @@ RUNTIMES = (
         id="torchtitan",
         label="torchtitan",
         tasks=("training",),
+        newest=("2025-04",),
         breakdown=titan,
         check=check_sharded,
         command=command,

@@ -81,6 +81,7 @@ RUNTIMES = (
         id="torchtune",
         label="torchtune",
         tasks=("training",),
+        newest=("0.6",),
         breakdown=tune,
         check=check_sharded,
         command=command,

@@ -276,6 +276,7 @@ RUNTIMES = (
         id="transformers",
         label="transformers (PyTorch)",
         tasks=("inference",),
+        newest=("5.23",),
         breakdown=inference,
         command=command,
         uses=frozenset(

@@ -391,6 +391,7 @@ RUNTIMES = (
         id="transformers",
         label="transformers Trainer",
         tasks=("training",),
+        newest=("5.23",),
         breakdown=training,
         check=check,
         command=command,

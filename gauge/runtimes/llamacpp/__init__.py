@@ -306,6 +306,7 @@ RUNTIMES = (
         id="llama.cpp",
         label="llama.cpp",
         tasks=("inference",),
+        newest=("b11549", "2026-10"),
         breakdown=breakdown,
         check=checked,
         command=command,
