@@ -21,6 +21,12 @@ class RequestError(Exception):
         self.remedy = remedy
         self.fixes = tuple(dict(f) for f in fixes)
 
+    def edited(self, **changes: Any) -> RequestError:
+        """The same error with another field, message, remedy or fixes."""
+        return RequestError(
+            **{"field": self.field, "message": self.message, "remedy": self.remedy, "fixes": self.fixes} | changes
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """The error as the contract's answer carries it; `fixes` only where there are any."""
         told: dict[str, Any] = {"field": self.field, "message": self.message, "remedy": self.remedy}
@@ -44,7 +50,12 @@ def shown(value: object, longest: int = 60) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def word(value: object) -> str:
+    """A value as a request would write it: `true`, not `True`; a long one cut."""
+    return str(value).lower() if isinstance(value, bool) else value if isinstance(value, str) else shown(value)
+
+
 def listed(values: Iterable[object]) -> str:
     """`2, 4 or 8`."""
-    words = [str(v) for v in values]
+    words = [word(v) for v in values]
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1] if words else "")))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from math import ceil, floor
 from typing import Any
 
-from gauge.errors import RequestError, listed
-from gauge.fields import choices, nearest
+from gauge.errors import RequestError, listed, word
+from gauge.fields import FLAGS, LARGEST_COUNT, choices, nearest
 from gauge.plan import KNOBS
+from gauge.units import parse_count
 
 Works = Callable[[Mapping[str, Any]], bool]
 """Whether a request with these fields changed is one that can be answered."""
@@ -28,7 +30,7 @@ def remedied(error: RequestError, value: Any, works: Works) -> RequestError:
     if not own and len(came) == len(error.fixes):
         return error
     fixes = [*own, *came]
-    return RequestError(error.field, error.message, _told(error.field, fixes) or error.remedy, fixes)
+    return error.edited(remedy=_told(error.field, fixes) or error.remedy, fixes=fixes)
 
 
 def _told(field: str, fixes: Iterable[Mapping[str, Any]]) -> str:
@@ -39,7 +41,7 @@ def _told(field: str, fixes: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _words(fix: Mapping[str, Any]) -> str:
-    put = " ".join(f"{name}={value}" for name, value in fix.items() if value is not None)
+    put = " ".join(f"{name}={word(value)}" for name, value in fix.items() if value is not None)
     gone = " and ".join(name for name, value in fix.items() if value is None)
     return ", ".join(filter(None, (put and f"use {put}", gone and f"leave out {gone}")))
 
@@ -50,7 +52,19 @@ def _others(field: str, value: Any, works: Callable[[Any], bool]) -> list[Any]:
         return _choices(str(value), [v for v, _ in choices(knob) if v != str(value)], works)
     if isinstance(value, int) and not isinstance(value, bool) and (knob is None or knob.kind in ("count", "tokens")):
         return numbers(value, works)
-    return []
+    return list(filter(works, _readings(value))) if knob is None else []
+
+
+def _readings(value: Any) -> list[Any]:
+    """What a key of a config may have been meant as: a number or a flag written as text, a whole number beside a broken one."""
+    if isinstance(value, float) and abs(value) < LARGEST_COUNT:
+        return list(dict.fromkeys([floor(value), ceil(value)]))
+    if not isinstance(value, str):
+        return []
+    try:
+        return [parse_count(value)]
+    except ValueError:
+        return [FLAGS[said]] if (said := value.strip().lower()) in FLAGS and said else []
 
 
 def _choices(value: str, offered: list[str], works: Callable[[Any], bool]) -> list[str]:

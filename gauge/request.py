@@ -12,7 +12,7 @@ from typing import Any
 
 from gauge.case import Case, Runtime, check_divides
 from gauge.catalog import load_device, load_model
-from gauge.errors import RequestError, RequestErrors, shown
+from gauge.errors import RequestError, RequestErrors, shown, word
 from gauge.fields import SCHEMA, nearest, read_field, read_json, schema
 from gauge.hardware import Cluster
 from gauge.layers.attention import Attention
@@ -32,6 +32,7 @@ GGUF_RUNTIMES = ("llama.cpp", "textbook")
 INSTEAD = ("config", "parameters")  # what describes a model without its name
 IGNORED = frozenset({"id", "v", "schema"})
 EDIT = "config."
+NESTED = "text_config."  # where a wrapper's config keeps its language model
 SAME_COUNT = 20  # a count of parameters given beside a model may be off by one part in so many: "8B"
 
 
@@ -88,7 +89,15 @@ def parse(request: Mapping[str, Any]) -> Case:
     try:
         return asked.case()
     except RequestError as error:
-        raise RequestErrors([remedied(_with_own(error, asked), asked.value(error.field), asked.works)]) from None
+        found = _with_own(_as_asked(error, asked), asked)
+        raise RequestErrors([remedied(found, asked.value(found.field), asked.works)]) from None
+
+
+def _as_asked(error: RequestError, asked: Asked) -> RequestError:
+    """An error about a key of the nested language model, under the shorter name by which the request edits it."""
+    path = error.field.removeprefix(EDIT)
+    short = path.removeprefix(NESTED)
+    return error if path in asked.edits or short not in asked.edits else error.edited(field=f"{EDIT}{short}")
 
 
 def _with_own(error: RequestError, asked: Asked) -> RequestError:
@@ -96,9 +105,11 @@ def _with_own(error: RequestError, asked: Asked) -> RequestError:
     path = error.field.removeprefix(EDIT)
     if path not in asked.edits or asked.value("config") is not None:
         return error
-    own = _inside(load_model(asked.values.get("model") or DEFAULTS["model"])["config"], path)
-    fixes = error.fixes if own is None else (*error.fixes, {error.field: own})
-    return RequestError(error.field, error.message, error.remedy, fixes)
+    keys = load_model(asked.values.get("model") or DEFAULTS["model"])["config"]
+    own = next((value for value in (_inside(keys, path), _inside(keys, NESTED + path)) if value is not None), None)
+    if own is None:
+        return error
+    return error.edited(remedy=f"{error.remedy}; the model's own is {word(own)}", fixes=(*error.fixes, {error.field: own}))
 
 
 def _inside(keys: Any, path: str) -> Any:
@@ -116,7 +127,7 @@ def read(request: Mapping[str, Any]) -> Asked:
     for name, value in request.items():
         try:
             if name.startswith(EDIT):
-                edits[name.removeprefix(EDIT)] = _edit(value)
+                edits |= _edit(name, value)
             elif name in KNOBS:
                 values[name] = read_field(name, value)
             elif name not in IGNORED:
@@ -141,14 +152,17 @@ def _no_field(name: str) -> RequestError:
     return RequestError(name[:80], "there is no such field", remedy)
 
 
-def _edit(value: Any) -> Any:
-    """An edit's value: JSON where it is JSON, else a text. An empty one takes the edit back."""
+def _edit(name: str, value: Any) -> dict[str, Any]:
+    """An edit's key and value: JSON where it is JSON, else a text. An empty one takes the edit back. Raises RequestError."""
+    key = name.removeprefix(EDIT)
+    if not all(key.split(".")):
+        raise RequestError(name[:80], "it names no key of a config", f"name one, such as {EDIT}num_hidden_layers")
     if not isinstance(value, str):
-        return value
+        return {key: value}
     try:
-        return read_json(value)[0]
+        return {key: read_json(value)[0]} if value.strip() else {}
     except (ValueError, RecursionError):
-        return value
+        return {key: value}
 
 
 def checked(case: Case) -> Case:
@@ -221,7 +235,7 @@ def model_of(values: Mapping[str, Any], edits: Mapping[str, Any]) -> Model:
 def _idle_edits(model: Model, before: Mapping[str, Any], edits: Mapping[str, Any]) -> Iterator[str]:
     """A remark on every edit of a key that the config did not have and that its reader does not ask for."""
     for key in edits:
-        if _inside(before, key) is not None or _inside(before, f"text_config.{key}") is not None:
+        if _inside(before, key) is not None or _inside(before, NESTED + key) is not None:
             continue
         others = {k: v for k, v in edits.items() if k != key}
         without = huggingface.read(huggingface.edited(before, others))

@@ -55,6 +55,13 @@ WRONG: list[tuple[Request, str]] = [
     ({"quantization": "int4", "task": "training"}, "quantization"),
     ({"model": "gpt2", "config.n_head": 7}, "config.n_head"),
     ({"config.num_attention_heads": "many"}, "config.num_attention_heads"),
+    ({"config.hidden_size": 4096.5}, "config.hidden_size"),
+    ({"config.hidden_size": "4k"}, "config.hidden_size"),
+    ({"config.tie_word_embeddings": "yes"}, "config.tie_word_embeddings"),
+    ({"config.num_key_value_heads": 7}, "config.num_key_value_heads"),
+    ({"model": "google/gemma-3-4b-it", "config.num_key_value_heads": 3}, "config.num_key_value_heads"),
+    ({"model": "gpt2", "config.": 3}, "config."),
+    ({"model": "gpt2", "config.a..b": 3}, "config.a..b"),
     ({"prompt_length": 5000}, "prompt_length"),
     ({"batch_size": 0}, "batch_size"),
     ({"batch_size": 1.5}, "batch_size"),
@@ -86,6 +93,40 @@ def test_nonsense_is_refused_and_every_remedy_works(request_: Request, field: st
 def test_two_ranks_are_offered_where_two_work() -> None:
     (found,) = errors({"tensor_parallel": 3})
     assert {"tensor_parallel": 2} in found["fixes"] and "2 or 4" in found["remedy"]
+
+
+def test_a_broken_key_of_a_config_is_offered_what_was_meant() -> None:
+    offered = {
+        name: errors({"config": {**SMALL, name: value}})[0]["fixes"]
+        for name, value in (("hidden_size", "64"), ("num_key_value_heads", 3), ("tie_word_embeddings", "true"))
+    }
+    assert offered == {
+        "hidden_size": [{"config.hidden_size": 64}],
+        "num_key_value_heads": [{"config.num_key_value_heads": 2}, {"config.num_key_value_heads": 4}],
+        "tie_word_embeddings": [{"config.tie_word_embeddings": True}],
+    }
+
+
+def test_an_edit_that_cannot_be_names_the_own_value_of_the_model() -> None:
+    (nested,) = errors({"model": "google/gemma-3-4b-it", "config.num_key_value_heads": 3})
+    assert nested["remedy"] == "use 2 or 4" and {"config.num_key_value_heads": 4} in nested["fixes"]
+    (plain,) = errors({"config.hidden_size": "many"})
+    assert plain["remedy"].endswith("the model's own is 4096") and plain["fixes"] == [{"config.hidden_size": 4096}]
+
+
+def test_an_empty_edit_changes_nothing() -> None:
+    plain, edited = (answer_to({"model": "gpt2", **more}, deep=False) for more in ({}, {"config.n_head": ""}))
+    assert plain == edited
+
+
+SMALL = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "vocab_size": 100,
+}
 
 
 def test_near_names_are_offered() -> None:
