@@ -38,7 +38,7 @@ class Kind:
 class Paging:
     """The groups: `kinds` names the layers' kind in each, `layers` how many each has, padding included.
 
-    A block holds `tokens` tokens of one group's layers and takes `page` bytes a layer.
+    A block takes `page` bytes a layer and holds `tokens` tokens of the layers whose tokens are largest, more of others.
     """
 
     kinds: tuple[Kind, ...]
@@ -67,12 +67,12 @@ class Paging:
     def _group(self, kind: Kind, tokens: int, budget: int) -> int:
         if kind.reach == "recurrent":
             return 1
-        whole = ceil_div(tokens, self.tokens)
+        whole = ceil_div(tokens, kind.tokens)
         if kind.reach == "full":
             return whole
         if kind.reach == "window":
-            return min(whole, ceil_div(min(kind.limit - 1 + budget, tokens), self.tokens) + 1)
-        return min(whole, ceil_div(min(kind.limit + budget, tokens), self.tokens))
+            return min(whole, ceil_div(min(kind.limit - 1 + budget, tokens), kind.tokens) + 1)
+        return min(whole, ceil_div(min(kind.limit + budget, tokens), kind.tokens))
 
     def sequences(self, pool: int, tokens: int, budget: int) -> int:
         """Sequences of that many tokens that a pool holds at once."""
@@ -130,7 +130,9 @@ def _uniform(layers: list[Kind]) -> Paging:
 
 
 def _equal_pages(layers: list[Kind], alignment: int) -> list[Kind]:
-    """Pages made equal: attention blocks take more tokens until they are as large as the largest page."""
+    """Pages made equal: attention blocks take more tokens until they are as large as a recurrent state, and layers with
+    smaller pages take as many times more tokens as their page goes into the largest.
+    """
     state = max((k.page for k in layers if k.reach == "recurrent"), default=0)
     cache = max((k.page for k in layers if k.reach != "recurrent"), default=0)
     if not cache:
@@ -139,7 +141,11 @@ def _equal_pages(layers: list[Kind], alignment: int) -> list[Kind]:
     if state > cache:
         tokens = round_up(ceil_div(state * BLOCK_TOKENS, cache), alignment)
     page = cache * tokens // BLOCK_TOKENS
-    return [Kind(k.reach, k.limit, page, tokens) for k in layers]
+
+    def times(kind: Kind) -> int:
+        return cache // kind.page if kind.reach != "recurrent" and cache % kind.page == 0 else 1
+
+    return [Kind(k.reach, k.limit, page, tokens * times(k)) for k in layers]
 
 
 def _grouped(layers: list[Kind]) -> Paging:
@@ -151,4 +157,4 @@ def _grouped(layers: list[Kind]) -> Paging:
     size = most if most * PADDING_LIMIT[1] < least * PADDING_LIMIT[0] else least
     groups = tuple(kind for kind, count in counts.items() for _ in range(ceil_div(count, size)))
     padding = sum(-count % size for count in counts.values())
-    return Paging(groups, size, layers[0].page, layers[0].tokens, padding)
+    return Paging(groups, size, layers[0].page, min(k.tokens for k in groups), padding)

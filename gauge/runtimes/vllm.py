@@ -9,7 +9,7 @@ Source: vLLM v1/worker/gpu_worker.py (release 0.19) and start-up logs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from gauge.breakdown import Factor, Item, constant, item, product
@@ -23,7 +23,7 @@ from gauge.memory.engine_graphs import graph_items
 from gauge.memory.engine_pass import ForwardPeak, Sampler, forward_peak, held_by_caller, quantized_input
 from gauge.memory.engine_pictures import Pictures, pictures
 from gauge.memory.engine_weights import text_config
-from gauge.memory.overhead import context, fuses_all_reduce, hopper, matrix_workspace, multiprocessors
+from gauge.memory.overhead import context, fuses_all_reduce, hopper, matrix_workspace, multiprocessors, platform
 from gauge.memory.paged_cache import ALIGNMENT, BLOCK_TOKENS, Paging, kinds, paging
 from gauge.memory.stages import Stage, stages
 from gauge.memory.state import WHY_CACHE, state_items
@@ -57,9 +57,10 @@ FORWARD_WORDS = "Alive at the largest operator of the profiled forward pass."
 LARGE_DEVICE = 70 * GIB
 GRAPH_SIZES = (1, 2, 4)
 LARGEST_GRAPH = 512
-TILES_MARLIN, TILES_BLACKWELL = (128, 256), (256, 256)  # (inner, hidden) multiples of MXFP4 kernels
+TILES_TRITON, TILES_MARLIN, TILES_WIDE = (64, 1), (128, 256), (256, 256)  # (inner, hidden) multiples of MXFP4 kernels
 LATENT_ALIGNMENT = 64  # tokens that blocks of cached latents are a multiple of
 LATENT_CONTEXT = 64 * 1024  # tokens of cached latents that one chunk expands at most
+HYBRID_SINCE = ((0, 9, 1), (2025, 6))  # layers in groups, one pool for all of them (pull request 17996)
 ALIGNED_ROWS = 16  # a row of so many entries begins where wide loads may
 
 
@@ -108,11 +109,16 @@ class Settings:
 
     @property
     def pad(self) -> Callable[[Tensor], Tensor] | None:
-        """How MXFP4 experts are filled up: not for the Triton kernels of Hopper, for others as their tiles want it."""
-        if self.plan.quantization != "mxfp4" or hopper(self.case.cluster.device):
+        """How MXFP4 experts are filled up, as the tiles of the device's kernels want it: Triton's on Hopper, FlashInfer's on
+        Blackwell, AITER's under ROCm, Marlin's elsewhere.
+
+        Source: vLLM model_executor/layers/quantization/mxfp4.py, create_weights.
+        """
+        device = self.case.cluster.device
+        if self.plan.quantization != "mxfp4":
             return None
-        inner = TILES_BLACKWELL if fuses_all_reduce(self.case.cluster.device) else TILES_MARLIN
-        return padded_experts(self.plan, *inner)
+        wide = fuses_all_reduce(device) or platform(device) == "rocm"
+        return padded_experts(self.plan, *(TILES_TRITON if hopper(device) else TILES_WIDE if wide else TILES_MARLIN))
 
     @property
     def sorts(self) -> bool:
@@ -166,13 +172,16 @@ class Settings:
 
     @property
     def captured(self) -> int:
-        """CUDA graphs that are captured: piecewise ones for each batch size, whole ones too where those are."""
+        """CUDA graphs that are captured: piecewise ones for each batch size, whole ones for those that sequences can reach.
+
+        Source: vLLM v1/cudagraph_dispatcher.py, initialize_cudagraph_keys.
+        """
         if self.plan.enforce_eager or not captures(self.case.cluster.device):
             return 0
         largest = min(self.rows, 256) if self.old else min(2 * self.rows, LARGEST_GRAPH)
         step = 8 if self.old or self.release.before((0, 12), (2025, 12)) else 16
         sizes = {n for n in (*GRAPH_SIZES, *range(8, 256, 8), *range(256, LARGEST_GRAPH + 1, step)) if n <= largest}
-        return len(sizes) * (2 if self.captures_whole else 1)
+        return len(sizes) + (sum(n <= self.most for n in sizes) if self.captures_whole else 0)
 
 
 # ------------------------------------------------------------------------------------------------ profiled peak
@@ -372,9 +381,14 @@ def _whole(tokens: int, window: int | None, chunk: int | None) -> int:
 
 
 def groups_of(model: Model, plan: Plan) -> Paging | None:
-    """The groups of layers that share the cache's blocks."""
+    """The groups of layers that share the cache's blocks; releases before the hybrid cache manager keep every token in
+    windowed layers too.
+    """
     alignment = LATENT_ALIGNMENT if model.first(LatentAttention) else ALIGNMENT
     found = kinds(model, formats(plan, state_format(model, plan)), TENSOR_RULES, serving_mesh(plan))
+    which = release(plan.runtime_version)
+    if which.says("V0") or which.before(*HYBRID_SINCE):
+        found = [replace(k, reach="full", limit=0) if k.reach != "recurrent" else k for k in found]
     return paging(found, alignment)
 
 
@@ -438,7 +452,7 @@ def _remarks(settings: Settings, worst: Rank) -> Iterator[str]:
     groups = groups_of(model, plan)
     if groups is not None and groups.padding:
         yield f"vLLM groups layers by kind and pads them: {groups.padding} empty layers share the cache's pool."
-    if groups is not None and len({k.reach == "recurrent" for k in groups.kinds}) == 2:
+    if groups is not None and len({k.reach == "recurrent" for k in groups.kinds}) == 2 and groups.tokens > BLOCK_TOKENS:
         yield f"Attention blocks are enlarged to {groups.tokens} tokens so that their page holds a recurrent state."
 
 
@@ -480,6 +494,7 @@ RUNTIMES = (
         id="vllm",
         label="vLLM",
         tasks=("inference",),
+        newest=("0.21", "2026-05"),
         breakdown=serving,
         uses=frozenset(
             {

@@ -254,3 +254,42 @@ def test_mxfp4_experts_are_filled_up_for_marlin(device: str, gib: float) -> None
     """Start-up logs of gpt-oss-20b on GPUs without kernels of their own for it: 13.72 GiB, experts of 2,944 x 3,072."""
     found = ask(model="openai/gpt-oss-20b", device=device)
     assert parts(found)["weights"] / GIB == pytest.approx(gib, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("settings", "graphs"),
+    [
+        ({"max_num_seqs": 1024}, 2 * 51),  # 1, 2, 4, by eights below 256, by sixteens up to 512
+        ({"max_num_seqs": 256}, 51 + 35),  # whole steps only for as many sequences as may run
+        ({"max_num_seqs": 64}, 2 * 11 + 8),  # pieces for twice the sequences: 19 of them, 11 whole
+        ({"max_num_seqs": 1024, "runtime_version": "0.11.0"}, 2 * 67),  # by eights all the way
+        ({"max_num_seqs": 1024, "runtime_version": "0.10.2"}, 67),  # pieces alone
+    ],
+)
+def test_whole_steps_are_captured_for_sequences_that_may_run(settings: dict[str, Any], graphs: int) -> None:
+    assert labelled(ask(device="h100-80gb", **settings), f"{graphs} CUDA graphs")
+
+
+def test_smaller_pages_hold_more_tokens() -> None:
+    """Gemma 4 31B: 50 local layers of 16 KV heads x 256, 10 global ones of 4 x 512, whose blocks then take 32 tokens."""
+    found = paging([Kind("window", 1024, 262_144, 16)] * 50 + [Kind("full", 0, 131_072, 16)] * 10)
+    assert found is not None
+    assert (len(found.kinds), found.layers, found.page, found.tokens) == (6, 10, 262_144, 16)
+    assert found.blocks(4096, 8192) == 5 * 256 + 128
+
+
+def test_windowed_layers_kept_every_token_before_the_hybrid_manager() -> None:
+    """Gemma 3 27B has 62 layers and is padded to 70 since the cache is grouped (June 2025)."""
+    new, old = (
+        ask(model="google/gemma-3-27b-pt", device="h200", runtime_version=v)["capacity"]
+        for v in ("0.9.2", "0.9.0")
+    )
+    assert old["kv_pool_tokens"] / new["kv_pool_tokens"] == pytest.approx(70 / 62, rel=0.001)
+
+
+@pytest.mark.parametrize(("degree", "inner"), [(1, 2880), (2, 1472), (4, 768)])
+def test_split_mxfp4_experts_are_filled_up_to_blocks(degree: int, inner: int) -> None:
+    """Two blocks of 32 numbers: 1,440 of 2,880 become 1,472 on Hopper."""
+    found = ask(model="openai/gpt-oss-20b", device="h100-80gb", tensor_parallel=degree)
+    down = labelled(found, "routed experts, down")[0]
+    assert f"{inner:,}" in down["substituted"]
