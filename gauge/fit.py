@@ -275,7 +275,7 @@ def remedies(found: Estimate) -> list[dict[str, Any]]:
         if after is None or before is None or after <= before:
             continue
         saved = after - before
-        fits = "fits then" if after >= 0 else "still short"
+        fits = "more room" if before >= 0 else "fits then" if after >= 0 else "still short"
         out.append(
             {
                 "label": label,

@@ -82,6 +82,8 @@ def test_remedies_are_few_and_save_what_they_say(name: str) -> None:
         after = room(**{**CASES[name], **remedy["changes"]})
         assert after - found["headroom_bytes"] == remedy["saves_bytes"] > 0
         assert remedy["cost"]
+        fits = "more room" if found["headroom_bytes"] >= 0 else "fits then" if after >= 0 else "still short"
+        assert remedy["text"].endswith(f"; {fits}")
 
 
 def test_without_a_device_nothing_is_judged() -> None:
