@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gauge import __version__, catalog
@@ -14,8 +14,10 @@ from gauge.api import answer, answer_text, given_twice, refused
 from gauge.errors import RequestError, shown
 from gauge.fields import LONGEST_CONFIG, nearest, schema
 from gauge.plan import KNOBS
-from gauge.report import csv_text, failure, markdown, table, worked
+from gauge.report import failure
 from gauge.units import format_bytes, format_count
+from gauge.view import plain
+from gauge.view.reading import Reading
 
 USAGE = """usage: python -m gauge key=value ... [--why | --json | --markdown | --csv]
        python -m gauge --jsonl < requests.jsonl > answers.jsonl
@@ -31,11 +33,16 @@ MOST_FOUND = 20
 Json = dict[str, Any]
 
 
-def _json(found: Json) -> str:
-    return json.dumps(found, indent=2, ensure_ascii=False)
+def _json(answer: Mapping[str, Any]) -> str:
+    return json.dumps(answer, indent=2, ensure_ascii=False)
 
 
-SHOW: dict[str, Callable[[Json], str]] = {"--json": _json, "--markdown": markdown, "--csv": csv_text, "--why": worked}
+SHOW: dict[str, Callable[[Reading], str]] = {
+    "--why": plain.worked,
+    "--json": lambda reading: _json(reading.answer),
+    "--markdown": plain.markdown,
+    "--csv": plain.table_of_items,
+}
 OPTIONS = (*SHOW, "--jsonl", "--help", "--version")
 
 
@@ -123,15 +130,15 @@ def ask(words: list[str]) -> int:
     if mistake:
         print(mistake, file=sys.stderr)
         return 2
-    show = next((SHOW[w] for w in words if w in SHOW), table)
     found = _found([(key, value) for key, _, value in pairs])
     if "errors" not in found:
-        print(show(found))
+        show = next((SHOW[w] for w in words if w in SHOW), plain.table)
+        print(show(plain.read(found)))
         return 0
-    if show is _json:
-        print(show(found))
+    if "--json" in words:
+        print(_json(found))
     else:
-        print(table(found), file=sys.stderr)
+        print(plain.mistakes(found), file=sys.stderr)
     return 2
 
 

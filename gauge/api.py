@@ -16,11 +16,16 @@ OUR_FAULT = "the engine failed on it"
 
 
 class Estimate(engine.Estimate):
-    """An estimate with its answer: as data, and as a breakdown in a notebook."""
+    """An estimate with its answer: as data, printed as a table, and as a breakdown in a notebook."""
 
     def answer(self, deep: bool = True) -> dict[str, Any]:
         """The answer of the contract; without `deep`, the inverse questions are left open."""
         return report.answer(self, deep)
+
+    def __str__(self) -> str:
+        from gauge.view import plain
+
+        return plain.table(plain.read(self.answer()))
 
     def _repr_html_(self) -> str:
         from gauge.view.notebook import notebook

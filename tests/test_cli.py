@@ -23,7 +23,7 @@ def run(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
 def test_a_table_by_default() -> None:
     done = run(*ASK)
     assert done.returncode == 0
-    assert "GPT-2" in done.stdout and "GiB" in done.stdout and "total" in done.stdout
+    assert "GPT-2" in done.stdout and "GiB" in done.stdout and "Total" in done.stdout
 
 
 def test_json_is_the_answer() -> None:
@@ -38,7 +38,7 @@ def test_csv_lists_every_item() -> None:
 
 
 def test_markdown_has_a_total() -> None:
-    assert "| **total** |" in run(*ASK, "--markdown").stdout
+    assert "| **Total** |" in run(*ASK, "--markdown").stdout
 
 
 def test_batch_answers_in_order_and_survives_bad_lines() -> None:

@@ -10,7 +10,7 @@ from gauge.view import palette
 from gauge.view.derivation import derivation
 from gauge.view.figures import NBSP, percent
 from gauge.view.html import Markup, capital, join, tag
-from gauge.view.reading import Json, Reading, Row
+from gauge.view.reading import Json, Reading, Row, grouped
 
 EVERY = "all"
 
@@ -32,12 +32,11 @@ def _table(reading: Reading, pool: Json, moment: str, rows: list[Row], opened: S
     judged = pool is reading.pool
     total = sum(row.size for row in rows)
     steps = sum(row.steps for row in rows)
-    groups = [(g, [r for r in rows if r.group is g]) for g in palette.GROUPS]
     return tag(
         "table",
-        tag("caption", _caption(pool, moment), id="breakdown-caption" if judged else None),
+        tag("caption", caption(pool, moment), id="breakdown-caption" if judged else None),
         tag("thead", _heads()),
-        [_group(reading, _key(reading, pool), g, found, total, opened) for g, found in groups if found],
+        [_group(reading, _key(reading, pool), g, found, total, opened) for g, found in grouped(rows)],
         tag("tfoot", _totals(reading, pool, total, steps)),
         class_="breakdown",
         data_pool=_key(reading, pool),
@@ -61,7 +60,8 @@ def _key(reading: Reading, pool: Json) -> str:
     return str(pool["name"] if pool is reading.pool else pool.get("place") or pool["name"])
 
 
-def _caption(pool: Json, moment: str) -> str:
+def caption(pool: Json, moment: str) -> str:
+    """Which device of which stages, and which moment: `The fullest device of stage 1, at the peak: backward`."""
     single = int(pool.get("count") or 1) == 1
     place = "Host memory" if pool["name"] == "host" else "One device" if single else "The fullest device"
     if pool.get("place"):

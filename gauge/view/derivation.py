@@ -107,7 +107,7 @@ def plain(reading: Reading) -> str:
 
 
 def _plain(reading: Reading, row: Row) -> str:
-    sums = [f"  = {line}" for line in _lines(reading, row)]
+    sums = [f"  = {line}" for line in lines(reading, row)]
     return "\n".join([row.label, *sums, f"  {row.item.get('why') or ''}"])
 
 
@@ -115,7 +115,7 @@ def markdown(reading: Reading) -> str:
     """All derivations as Markdown: a heading a row, its lines as code, the reason below."""
     parts = []
     for row in reading.rows:
-        sums = "\n".join(f"    = {line}" for line in _lines(reading, row))
+        sums = "\n".join(f"    = {line}" for line in lines(reading, row))
         parts.append(f"**{row.label}**\n\n{sums}\n\n{row.item.get('why') or ''}".rstrip())
     return "\n\n".join(parts) + "\n"
 
@@ -124,12 +124,12 @@ def latex(reading: Reading) -> str:
     """All derivations as `align*` blocks: the quantity, then one line a step; words as text, products as products."""
     parts = []
     for row in reading.rows:
-        sums = " \\\\\n".join(f"  &= {_maths(line)}" for line in _lines(reading, row))
+        sums = " \\\\\n".join(f"  &= {_maths(line)}" for line in lines(reading, row))
         parts.append(f"\\begin{{align*}}\n  \\text{{{_escaped(row.label)}}} {sums.lstrip()}\n\\end{{align*}}")
     return "\n".join(parts) + "\n"
 
 
-def _lines(reading: Reading, row: Row) -> list[str]:
+def lines(reading: Reading, row: Row) -> list[str]:
     """Symbols, values and result, those that there are."""
     told = [str(row.item.get(key) or "") for key in ("symbols", "substituted")]
     return [*filter(None, told), f"{exact(row.size)} ≈ {reading.scale.near(row.size)}"]

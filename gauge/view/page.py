@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import gauge
-from gauge import api, catalog, measured, report
+from gauge import api, catalog, measured
 from gauge.errors import RequestError
 from gauge.fit import spreads
 from gauge.request import parse
@@ -268,18 +268,8 @@ def shared(question: str) -> str:
     if answer.get("errors"):
         return json.dumps({"fragments": {"share": tag("p", comparison.problem(answer))}, "svg": ""})
     shown = reading(answer, view)
-    offers = share.offers(shown, request, link, reported(answer))
+    offers = share.offers(shown, request, link)
     return json.dumps({"fragments": {"share": share.menu(offers)}, "svg": picture.picture(shown)}, ensure_ascii=False)
-
-
-def reported(answer: Json) -> dict[str, str]:
-    """What the engine's own report writes of an answer, where it does."""
-    found = dict(answer)
-    return {
-        "markdown": report.markdown(found),
-        "csv": report.csv_text(found),
-        "command": str(found.get("command") or ""),
-    }
 
 
 def read(question: str) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gauge.view import plain
 from gauge.view.form import text
 from gauge.view.html import Markup, join, tag
 from gauge.view.reading import Reading
-from gauge.view.verdict import sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +24,18 @@ class Offer:
     note: str = ""
 
 
-def offers(reading: Reading, request: Mapping[str, Any], link: str, more: Mapping[str, str]) -> list[Offer]:
-    """Everything that can be copied; `more` holds what the report wrote: `markdown`, `csv`, `command`."""
+def offers(reading: Reading, request: Mapping[str, Any], link: str) -> list[Offer]:
+    """Everything that can be copied."""
+    command = str(reading.answer.get("command") or "")
     found = [
         Offer("link", "Link", link, "contains the pasted config" if request.get("config") else ""),
-        Offer("markdown", "Markdown", f"{more.get('markdown') or markdown(reading)}\n\n{sentence(reading)}\n{link}\n"),
-        Offer("csv", "CSV", more.get("csv") or csv(reading)),
+        Offer("markdown", "Markdown", f"{plain.markdown(reading)}\n\n{link}\n"),
+        Offer("csv", "CSV", plain.table_of_items(reading)),
         Offer("json", "JSON", json.dumps(reading.answer, indent=1, ensure_ascii=False), "inputs, outputs and version"),
         Offer("cli", "Command line", command_line(request)),
     ]
-    if more.get("command"):
-        found.append(Offer("command", "Start it so", more["command"], "the runtime's own command"))
+    if command:
+        found.append(Offer("command", "Start it so", command, "the runtime's own command"))
     found.append(Offer("embed", "Embed", embed(link), "for a documentation page"))
     return found
 
@@ -76,26 +77,6 @@ def command_line(request: Mapping[str, Any]) -> str:
     """The same question for a terminal."""
     words = [f"{key}={text(value)}" for key, value in request.items()]
     return shlex.join(["python", "-m", "gauge", *words])
-
-
-def markdown(reading: Reading) -> str:
-    """The table as Markdown."""
-    lines = ["| component | memory | certainty |", "| --- | ---: | --- |"]
-    for row in reading.rows:
-        label = row.label.replace("|", "\\|")
-        lines.append(f"| {label} | {reading.scale.text(row.steps)} | {row.item.get('certainty') or ''} |")
-    total = sum(row.steps for row in reading.rows)
-    return "\n".join([*lines, f"| **Total** | **{reading.scale.text(total)}** | |"])
-
-
-def csv(reading: Reading) -> str:
-    """The table with bytes, for a spreadsheet."""
-    lines = ["component,label,bytes,low,high,certainty"]
-    for row in reading.rows:
-        item = row.item
-        label = '"' + row.label.replace('"', '""') + '"'
-        lines.append(f"{row.component},{label},{row.size},{item['low']},{item['high']},{item.get('certainty') or ''}")
-    return "\n".join(lines)
 
 
 def embed(link: str) -> str:
