@@ -29,10 +29,10 @@ UNSCALED = frozenset({"llama3", "default", "mrope", "none", ""})
 
 
 # ------------------------------------------------------------------------------------------------ position tables
-def rotary_tables(model: Model, format: Format) -> Iterator[Tensor]:
+def rotary_tables(model: Model, format: Format, stretched: bool = True) -> Iterator[Tensor]:
     """Cosines and sines of every position, one table for each distinct rotation: (positions, rotated size)."""
     for size, scope in sorted(rotary_sizes(model)):
-        shape = ((Dim.POSITIONS, positions(model, scope)), (Dim.HEAD, size))
+        shape = ((Dim.POSITIONS, positions(model, scope, stretched)), (Dim.HEAD, size))
         yield tensor(f"rotary table{f' ({scope})' if scope else ''}", format, *shape)
 
 

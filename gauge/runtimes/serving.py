@@ -112,10 +112,14 @@ def padded_experts(plan: Plan, inner: int, hidden: int) -> Callable[[Tensor], Te
 
 
 def engine_weights(
-    model: Model, plan: Plan, table: Format | None = None, pad: Callable[[Tensor], Tensor] | None = None
+    model: Model,
+    plan: Plan,
+    table: Format | None = None,
+    pad: Callable[[Tensor], Tensor] | None = None,
+    stretched: bool = True,
 ) -> Iterator[Item]:
-    """Weights of one device and what is kept beside them; `table` is the format of position tables; `pad` fills up what
-    a kernel wants larger.
+    """Weights of one device and what is kept beside them; `table` is the format of position tables, which are as long as
+    scaling stretches positions where `stretched`; `pad` fills up what a kernel wants larger.
     """
     dtype = FORMATS[plan.dtype]
     store = store_of(plan.quantization, plan.sparsity, dtype, model.first(Experts) is not None)
@@ -125,7 +129,7 @@ def engine_weights(
         return pad(plain(weight)) if pad else plain(weight)
 
     yield from weight_items(model, store, rules, mesh, shape=shape)
-    for one in rotary_tables(model, table or dtype):
+    for one in rotary_tables(model, table or dtype, stretched):
         yield item("weights.rotary", one, why=WHY_TABLE, source=SOURCE, certainty="policy")
     for copy in layered(absorbed(model, dtype, TENSOR_RULES, mesh), len(model.decoder.blocks)):
         yield item("weights.absorbed", copy, why=WHY_ABSORBED, source=SOURCE, certainty="policy")

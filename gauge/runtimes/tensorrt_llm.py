@@ -84,7 +84,7 @@ def rank(stage: Stage, case: Case) -> Rank:
     """Everything that one device of a stage holds."""
     plan, rules, mesh = case.plan, TENSOR_RULES, serving_mesh(case.plan)
     fixed = [
-        *engine_weights(untied(stage.model) if stage.last else stage.model, plan, FLOAT32),
+        *engine_weights(untied(stage.model) if stage.last else stage.model, plan, FLOAT32, stretched=False),
         *_engine(stage, plan),
         *_decoder(stage, plan),
         constant("framework.context", overhead("tensorrt-llm", "context")),

@@ -18,9 +18,7 @@ from gauge.layers.experts import Experts
 from gauge.memory.arena import REMARK, phone_store, planned
 from gauge.memory.collect import layered, stacked
 from gauge.memory.engine_weights import positions, rotary_sizes, rounding
-from gauge.memory.every_linear import SOURCE as FABRIC
-from gauge.memory.every_linear import WHY as WHY_PASSING
-from gauge.memory.every_linear import every_linear, in_passing
+from gauge.memory.every_linear import every_linear, in_passing, quantizer
 from gauge.memory.fused_awq import SOURCE as AWQ_SOURCE
 from gauge.memory.fused_awq import WHY_ROTATIONS, WHY_TWICE, attention_peak, cached_tokens, joined, rotations
 from gauge.memory.overhead import matrix_workspace, served
@@ -72,8 +70,8 @@ def _pool(case: Case) -> Pool:
     store = store_of(plan.quantization, plan.sparsity, dtype, model.first(Experts) is not None)
     if on_phone(case):
         store = phone_store(store, plan.quantization)
-    plugin = which.says("lit") and plan.quantization.startswith("bnb")
-    store = every_linear(store) if plugin else store
+    by = quantizer(plan.runtime_version, plan.quantization)
+    store = every_linear(store, plan.quantization, by) if by else store
     items = [*weight_items(model, store), *buffer_items(model, dtype)]
     if fused_awq(case):
         items += _fused(case, store, which)
@@ -85,9 +83,9 @@ def _pool(case: Case) -> Pool:
         process = constant("framework.process", overhead("pytorch", "app" if on_phone(case) else "process"))
         return Pool("host", 1, merged([*items, process]), PREFILL)
     items += _booked(model, store, case.cluster.device)
-    passing = in_passing(model, store) if plugin else None
-    if passing:
-        items.append(item("workspace.quantizing", passing, why=WHY_PASSING, source=FABRIC, certainty="policy", scope="reserved"))
+    passing = in_passing(model, store, by.copies) if by else None
+    if passing and by:
+        items.append(item("workspace.quantizing", passing, why=by.why, source=by.source, certainty="policy", scope="reserved"))
     return served(Pool("gpu", max(case.cluster.count, 1), merged(items), PREFILL), case.cluster.device)
 
 
@@ -109,7 +107,7 @@ def _booked(model: Model, store: Store, device: Device | None) -> Iterator[Item]
 
 def _tables(model: Model, dtype: Format, which: Release) -> Iterator[Item]:
     """Rotary tables that older releases keep in every layer."""
-    if not which.before(*TABLES_SHARED) or which.says("lit"):
+    if not which.before(*TABLES_SHARED) or which.says("lit") or which.says("gpt-fast"):
         return
     for (size, scope), count in rotary_sizes(model).items():
         shape = ((Dim.LAYERS, count), (Dim.COPIES, 2), (Dim.POSITIONS, positions(model, scope, stretched=False)))

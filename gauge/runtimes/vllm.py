@@ -408,11 +408,19 @@ def state_format(model: Model, plan: Plan) -> Format:
 
 
 # ------------------------------------------------------------------------------------------------ breakdown
+def held(plan: Plan) -> Plan:
+    """The plan as weights are held: scales that were quantized themselves are expanded to float32 while they load.
+
+    Source: vLLM model_executor/model_loader/bitsandbytes_loader.py, dequantize_dq.
+    """
+    return plan.edited(quantization="bnb-nf4") if plan.quantization == "bnb-nf4-double" else plan
+
+
 def rank(stage: Stage, settings: Settings) -> Rank:
     """Everything that one device of a stage holds."""
     vocabulary = settings.case.model.vocab
     fixed = [
-        *engine_weights(stage.model, settings.plan, pad=settings.pad),
+        *engine_weights(stage.model, held(settings.plan), pad=settings.pad),
         *profile(stage, settings),
         *outside(settings, vocabulary),
     ]

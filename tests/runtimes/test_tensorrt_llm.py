@@ -78,3 +78,9 @@ def test_context_logits_explain_an_engine_of_37_gib() -> None:
 def test_other_vendors_are_refused() -> None:
     errors = answer_to({"model": "meta-llama/Llama-3.1-8B", "runtime": "tensorrt-llm", "device": "mi300x"}, deep=False)["errors"]
     assert errors[0]["field"] == "runtime"
+
+
+def test_position_tables_are_as_long_as_the_configuration_says() -> None:
+    """Gemma 3's scaling by 8 changes frequencies, not the 131,072 rows of the table."""
+    tables = [i for i in items(asked(model="google/gemma-3-4b-pt"), "weights") if i["component"] == "weights.rotary"]
+    assert {i["bytes"] for i in tables} == {131_072 * 256 * 4}

@@ -280,10 +280,7 @@ def test_smaller_pages_hold_more_tokens() -> None:
 
 def test_windowed_layers_kept_every_token_before_the_hybrid_manager() -> None:
     """Gemma 3 27B has 62 layers and is padded to 70 since the cache is grouped (June 2025)."""
-    new, old = (
-        ask(model="google/gemma-3-27b-pt", device="h200", runtime_version=v)["capacity"]
-        for v in ("0.9.2", "0.9.0")
-    )
+    new, old = (ask(model="google/gemma-3-27b-pt", device="h200", runtime_version=v)["capacity"] for v in ("0.9.2", "0.9.0"))
     assert old["kv_pool_tokens"] / new["kv_pool_tokens"] == pytest.approx(70 / 62, rel=0.001)
 
 
@@ -293,3 +290,8 @@ def test_split_mxfp4_experts_are_filled_up_to_blocks(degree: int, inner: int) ->
     found = ask(model="openai/gpt-oss-20b", device="h100-80gb", tensor_parallel=degree)
     down = labelled(found, "routed experts, down")[0]
     assert f"{inner:,}" in down["substituted"]
+
+
+def test_doubly_quantized_scales_are_expanded() -> None:
+    once, twice = (parts(ask(quantization=q))["weights"] for q in ("bnb-nf4", "bnb-nf4-double"))
+    assert once == twice
