@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gauge.overheads import Overhead
 from gauge.tensor import GLOSSARY, Tensor
@@ -33,8 +34,7 @@ COMPONENTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(NamedTuple):
     """One number of a product; `divides` where it stands under the line. `note` says what split or rounded it."""
 
     name: str
@@ -92,9 +92,12 @@ def _product(factors: tuple[Factor, ...], show: Any) -> str:
     return text
 
 
+_NAMES = {dim: dim.value for dim in GLOSSARY}
+
+
 def factors_of(tensor: Tensor) -> tuple[Factor, ...]:
     """The printed factors of a tensor: its dimensions, then its format. They multiply to its bytes."""
-    out = [Factor(e.dim.value, e.size, e.note, GLOSSARY[e.dim]) for e in tensor.dims]
+    out = [Factor(_NAMES[e.dim], e.size, e.note, GLOSSARY[e.dim]) for e in tensor.dims]
     form = tensor.format
     if form.values == 1:
         out.append(Factor("bytes", form.bytes, "", form.label))
@@ -241,31 +244,38 @@ class Pool:
     timeline: tuple[Event, ...] = field(default=())
     place: str = ""
 
+    @cached_property
+    def _alive(self) -> dict[str, tuple[Item, ...]]:
+        return {}
+
     def alive(self, moment: str) -> tuple[Item, ...]:
         """The items that live at a moment."""
-        return tuple(i for i in self.items if not i.moments or moment in i.moments)
+        found = self._alive.get(moment)
+        if found is None:
+            found = self._alive[moment] = tuple([i for i in self.items if not i.moments or moment in i.moments])
+        return found
 
     def bytes_at(self, moment: str, scopes: Iterable[str] = ("allocated", "reserved", "device")) -> int:
         """Bytes alive at a moment within the scopes."""
-        wanted = set(scopes)
-        return sum(i.bytes for i in self.alive(moment) if i.scope in wanted)
+        wanted = frozenset(scopes)
+        return sum([i.bytes for i in self.alive(moment) if i.scope in wanted])
 
-    @property
+    @cached_property
     def peak(self) -> str:
         """The id of the largest moment; the earliest where several are equal."""
         return max((m for m, _ in self.moments), key=self.bytes_at)
 
-    @property
+    @cached_property
     def allocated(self) -> int:
         """What the framework's allocator counts at the peak."""
         return self.bytes_at(self.peak, ("allocated",))
 
-    @property
+    @cached_property
     def reserved(self) -> int:
         """`allocated` and the allocator's slack."""
         return self.bytes_at(self.peak, ("allocated", "reserved"))
 
-    @property
+    @cached_property
     def device(self) -> int:
         """`reserved` and what lives outside the allocator: what the driver's tool shows."""
         return self.bytes_at(self.peak)
@@ -286,23 +296,24 @@ def merged(items: Iterable[Item]) -> tuple[Item, ...]:
 
     Two that live at one moment are two pieces of memory and stay apart.
     """
-    found: dict[tuple[Any, ...], Item] = {}
+    found: dict[tuple[Any, ...], list[Item]] = {}
+    moments: dict[tuple[Any, ...], set[str]] = {}
     for one in items:
         key: tuple[Any, ...] = (one.component, one.label, one.factors, one.certainty, one.scope, one.low, one.high)
-        while key in found and not _apart(found[key], one):
+        while key in found and not (one.moments and moments[key] and moments[key].isdisjoint(one.moments)):
             key = (*key, "again")
-        seen = found.get(key)
-        found[key] = replace(seen, moments=(*seen.moments, *one.moments)) if seen else one
-    return tuple(found.values())
+        found.setdefault(key, []).append(one)
+        moments.setdefault(key, set()).update(one.moments)
+    return tuple([_joined(same) for same in found.values()])
+
+
+def _joined(same: list[Item]) -> Item:
+    """The first of several items, alive at the moments of all."""
+    return same[0] if len(same) == 1 else same[0].at(*(m for one in same for m in one.moments))
 
 
 def within(items: tuple[Item, ...], moments: Iterable[tuple[str, str]]) -> tuple[Item, ...]:
     """The items as far as they live at one of these moments."""
-    known = [id for id, _ in moments]
-    cut = (i.at(*(m for m in i.moments if m in known)) if i.moments else i for i in items)
+    known = {id for id, _ in moments}
+    cut = (i.at(*(m for m in i.moments if m in known)) if not known.issuperset(i.moments) else i for i in items)
     return tuple(new for old, new in zip(items, cut, strict=True) if new.moments or not old.moments)
-
-
-def _apart(a: Item, b: Item) -> bool:
-    """Whether two items never live at the same moment."""
-    return bool(a.moments) and bool(b.moments) and not set(a.moments) & set(b.moments)

@@ -18,6 +18,8 @@ from gauge.units import ceil_div
 class Dim(StrEnum):
     """The glossary: every dimension that a tensor may have. The value is the word that users read."""
 
+    __hash__ = str.__hash__  # an enumeration's own goes through Python for every look-up
+
     LAYERS = "layers"
     BATCH = "batch"
     TOKENS = "tokens"
@@ -148,7 +150,7 @@ class Tensor:
     @property
     def elements(self) -> int:
         """How many numbers it holds."""
-        return prod(e.size for e in self.dims)
+        return prod([e.size for e in self.dims])
 
     @property
     def bytes(self) -> int:
@@ -161,7 +163,13 @@ class Tensor:
 
     def times(self, dim: Dim, count: int) -> Tensor:
         """`count` of them side by side, as a further leading dimension."""
-        return self if count == 1 else replace(self, dims=(extent(dim, count), *self.dims))
+        if count == 1:
+            return self
+        return Tensor(self.name, (Extent(dim, count, count), *self.dims), self.format, self.trainable, self.role)
+
+    def named(self, name: str) -> Tensor:
+        """The same numbers under another name."""
+        return Tensor(name, self.dims, self.format, self.trainable, self.role)
 
     def size_of(self, dim: Dim) -> int:
         """The size along `dim`, 1 where it has no such dimension."""
@@ -179,6 +187,8 @@ def shard(whole: Tensor, rules: Rules, mesh: Mesh) -> Tensor:
     Rules apply in order; each axis splits a tensor at most once (a part is not split again), sizes round up, and a
     dimension smaller than the degree is replicated at one per device. A dimension without a rule is replicated whole.
     """
+    if not rules:
+        return whole
     used = {axis for _, axis in rules if any(axis.value in e.note for e in whole.dims)}
     done = set(used)
     dims = list(whole.dims)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from gauge.breakdown import Item, item
 from gauge.memory.collect import stacked
@@ -27,7 +26,7 @@ def state_items(optimizer: Optimizer, weights: Weights, moments: tuple[str, ...]
     states = (
         (state, count)
         for weight, count in weights
-        for state in optimizer.states(replace(weight, name=label_of(weight.role, weight.name)))
+        for state in optimizer.states(weight.named(label_of(weight.role, weight.name)))
     )
     for one in stacked(states):
         part = component_of(one.role)

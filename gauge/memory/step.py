@@ -7,6 +7,7 @@ segments share one reading of their trace, so that depth costs little.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -274,6 +275,7 @@ class Step:
                 carried = (trace.source.storage.tensor,)
         new: list[Tensor] = []
         whole: list[Tensor] = []
+        kept = counted = 0
         for moment in trace.backward:
             beside = [*carried, *new, *(_gradient(w) for w in whole)]
             for weight in moment.fresh:
@@ -282,9 +284,11 @@ class Step:
                     whole.append(weight)
             for weight in moment.settled:
                 beside += self._added(weight, made, waiting, seen)
-            size = moment.bytes + sum(t.bytes for t in beside)
+            size = moment.bytes + sum([t.bytes for t in beside])
             if not self.gradients.resident:
-                size += self._kept_gradients(made)
+                kept += self._kept_gradients(made[counted:])
+                counted = len(made)
+                size += kept
             yield _Stop(moment.event, moment, tuple(made), tuple(beside), size)
         if self.gradients.unit and whole:
             moment = trace.backward[-1]
@@ -468,11 +472,9 @@ class Step:
             counts[tensor.bytes] = counts.get(tensor.bytes, 0) + count
         for trace in {id(s.trace): self.trace(s) for s in self.run.segments}.values():
             for moment in (*trace.forward, *trace.backward):
-                here: dict[int, int] = {}
-                for storage in moment.alive:
-                    here[storage.size] = here.get(storage.size, 0) + 1
-                for size, count in here.items():
-                    most[size] = max(most.get(size, 0), count)
+                for size, count in Counter([storage.size for storage in moment.alive]).items():
+                    if count > most.get(size, 0):
+                        most[size] = count
         return {size: counts.get(size, 0) + most.get(size, 0) for size in {*counts, *most}}
 
     def host(self) -> Iterator[Item]:
@@ -497,7 +499,7 @@ class Step:
 
 
 def _gradient(tensor: Tensor) -> Tensor:
-    return replace(tensor, name=f"gradient of {label_of(tensor.role, tensor.name)}")
+    return tensor.named(f"gradient of {label_of(tensor.role, tensor.name)}")
 
 
 def _second(weight: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def weight_items(
     shape: Shape = _as_it_is,
 ) -> tuple[Item, ...]:
     """One item for each kind of weight: the role, counted over layers."""
-    named = ((replace(t, name=label_of(t.role, t.name)), n) for t, n in stored(model, store, rules, mesh, shape))
+    named = ((t.named(label_of(t.role, t.name)), n) for t, n in stored(model, store, rules, mesh, shape))
     return tuple(
         item(f"{component}.{component_of(t.role)}", t, why=WHY, source=model.source) for t in layered(named, model.layers)
     )

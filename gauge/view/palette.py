@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ _GROUP = {component: group for group in GROUPS for component in group.components
 _ORDER = {component: place for place, component in enumerate(c for g in GROUPS for c in g.components)}
 
 
+@lru_cache(maxsize=256)
 def kind(component: str) -> str:
     """What names and places a component: itself where the palette knows its finer split, else its head."""
     return component if component in _GROUP else head(component)
@@ -68,6 +70,7 @@ def head(component: str) -> str:
     return component.partition(".")[0]
 
 
+@lru_cache(maxsize=256)
 def group_of(component: str) -> Group:
     """The group that draws a component; what is unknown counts as framework."""
     return _GROUP.get(kind(component), GROUPS[-1])

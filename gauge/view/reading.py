@@ -5,7 +5,7 @@ Every fragment starts from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -138,8 +138,7 @@ class Reading:
     @cached_property
     def groups(self) -> list[tuple[palette.Group, list[Row]]]:
         """The rows by colour, in the fixed order."""
-        found = [(group, [row for row in self.rows if row.group is group]) for group in palette.GROUPS]
-        return [(group, rows) for group, rows in found if rows]
+        return grouped(self.rows)
 
     @cached_property
     def card(self) -> Card:
@@ -192,6 +191,14 @@ class Reading:
             return "short"
         said = str((self.answer.get("fit") or {}).get("verdict") or "")
         return said if said in {"fits", "tight"} else "tight"
+
+
+def grouped(rows: Iterable[Row]) -> list[tuple[palette.Group, list[Row]]]:
+    """Rows by colour, in the fixed order of colours; colours without rows are left out."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.group.id, []).append(row)
+    return [(group, found[group.id]) for group in palette.GROUPS if group.id in found]
 
 
 def _outside(size: int) -> Json:
