@@ -16,7 +16,10 @@ from gauge.layers.attention import Attention
 from gauge.quantization import SCHEMES
 from gauge.units import ceil_div
 
-SOURCE = "rule of thumb; the activation rule is arXiv 2205.05198, equation 1, taken for any model and any kernel"
+SOURCE = "rule of thumb, as it is taught"
+SOURCE_ACTIVATIONS = (
+    "rule of thumb; its bracket is that of arXiv 2205.05198, equation 1, which counts bytes of one layer in 16 bits"
+)
 STATE_BYTES = {
     "adamw": 8,
     "adamw-fused": 8,
@@ -33,8 +36,8 @@ WHY = {
     "weights": "Counts every parameter at one width; scales, zero points and layers kept in 16 bits are left out.",
     "kv_cache": "Takes the hidden size for keys and values: wrong under grouped-query or latent attention, "
     "windows and recurrent layers.",
-    "activations": "Exact for BERT in 16 bits with composed attention and dropout; "
-    "fused attention, other MLPs and recomputation differ.",
+    "activations": "The bracket already counts the bytes that training keeps of one layer of GPT's kind in 16 bits, "
+    "with composed attention and dropout. The rule multiplies them by the width once more, and not by the layers.",
     "optimizer_states": "Counts states alone; the step's temporaries are left out.",
     "gradients": "Counts 4 bytes whatever the precision scheme.",
 }
@@ -50,7 +53,7 @@ def _item(component: str, factors: tuple[Factor, ...], size: int) -> Item:
         certainty="policy",
         factors=factors,
         why=WHY[component],
-        source=SOURCE,
+        source=SOURCE_ACTIVATIONS if component == "activations" else SOURCE,
     )
 
 
@@ -95,9 +98,7 @@ def _product(component: str, names: tuple[str, ...], numbers: tuple[int, ...]) -
 
 def optimizer(parameters: int, name: str) -> Item:
     """8, 4 or 2 bytes a parameter."""
-    return _product(
-        "optimizer_states", ("parameters", "bytes"), (parameters, STATE_BYTES.get(name, STATE_BYTES_OTHERWISE))
-    )
+    return _product("optimizer_states", ("parameters", "bytes"), (parameters, STATE_BYTES.get(name, STATE_BYTES_OTHERWISE)))
 
 
 def gradients(parameters: int) -> Item:

@@ -30,6 +30,11 @@ def test_activations() -> None:
     assert activations(1, 512, 768, 12, 4).bytes == 116_391_936
 
 
+def test_the_bracket_counts_the_bytes_of_one_layer_of_the_paper() -> None:
+    """GPT-3's layer in arXiv 2205.05198: 2,048 tokens, batch 4, hidden 12,288, 96 heads, 16 bits."""
+    assert activations(4, 2048, 12288, 96, 1).bytes == 11_475_615_744
+
+
 @pytest.mark.parametrize(
     ("parameters", "name", "size"),
     [
