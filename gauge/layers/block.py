@@ -111,6 +111,8 @@ class Block:
         if self.parallel:
             return self._side_by_side(tape, x)
         for step in self.steps:
+            if source is None and isinstance(step.body, Attention) and step.body.cross:
+                continue  # a decoder alone: nobody to attend to
             with tape.hold(x):
                 branch = step.pre(tape, x) if step.pre else x
                 branch = _through(tape, step.body, branch, source)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from gauge.formats import FLOAT32
 from gauge.layers.linear import Linear
-from gauge.tape import Storage, Tape, Value, dims
-from gauge.tensor import Dim, Tensor
+from gauge.tape import Dims, Op, Storage, Tape, Value, dims
+from gauge.tensor import Dim
 from gauge.units import ceil_div
 from gauge.versions import before
 
@@ -110,39 +110,60 @@ def fused_chunk(tokens: int, vocab: int, hidden: int) -> int:
 def chunked_output(tape: Tape, x: Value, head: Linear, chunk: int) -> Value:
     """All logits are made, by chunks, and kept; the loss takes them chunk by chunk (torchtune).
 
-    Compiled, the loss keeps the logits themselves; composed, a float32 log-softmax of each. A chunk's gradient of the
-    matrix is made beside the sum of those before it.
+    Compiled, the loss keeps the logits themselves; composed, a float32 log-softmax of each. Backward runs through the
+    loss of every chunk before it comes to the first matrix product: autograd takes what was made last. By then all
+    logits have become their gradients. The matrix' gradients of the last two chunks are added into a third tensor,
+    further ones to it in place.
     """
     weight = tape.weight(head.weight)
-    whole = (*(e for e in x.dims if e.dim is not Dim.HIDDEN), *dims(*head.out))
-    part = dims((Dim.TOKENS, chunk), *head.out)
+    ahead = tuple(e for e in x.dims if e.dim is not Dim.HIDDEN)
+    whole = (*ahead, *dims(*head.out))
     logits = tape.allocate("logits", whole, tape.how.compute)
+    rest = min(2 * chunk, tokens_of(x)) if tokens_of(x) > chunk else 0
+    last = _logits_of(tape, logits, x, head, rest)
+    first = _logits_of(tape, logits, x, head, tokens_of(x) - rest)
+    trained = (weight,) if weight.trainable and tape.how.grad else ()
+    name = f"gradient of {weight.name} from one chunk"
+    sums = tuple(tape.allocate(name, weight.dims, weight.format) for _ in range(2)) if rest and trained else ()
+    saved = (x.storage,) if trained else ()
+    into = (x,) if x.grad else ()
+    tape.ops.append(Op("linear", (x,), first, saved, (), into, (), trained, sums, sums=bool(sums)))
+    if last:
+        tape.ops.append(Op("linear", (x,), last))
+    pieces = Value(logits, whole, tape.how.compute, bool(trained) or x.grad)
+    made = (*first, *last)
+    tape.ops.append(Op("chunks", made, (pieces,), gradients=tuple(v for v in made if v.grad)))
+    return _loss_of_chunks(tape, pieces, dims((Dim.TOKENS, chunk), *head.out))
+
+
+def _logits_of(tape: Tape, logits: Storage, x: Value, head: Linear, tokens: int) -> tuple[Value, ...]:
+    """A view of the logits of some of the tokens; nothing of none."""
+    grad = tape.how.grad and (x.grad or tape.weight(head.weight).trainable)
+    return (Value(logits, dims((Dim.TOKENS, tokens), *head.out), tape.how.compute, grad),) if tokens else ()
+
+
+def _loss_of_chunks(tape: Tape, pieces: Value, part: Dims) -> Value:
+    """The loss of all chunks, one after the other; backward makes one chunk's gradient while all else is still there."""
     wide = [tape.allocate("logits of a chunk in float32", part, FLOAT32) for _ in range(2)]
-    kept: Storage = logits
-    forward: tuple[Storage, ...] = ()
     if tape.how.kernels == "eager":
-        kept, forward = tape.allocate("log-probabilities", whole, FLOAT32), (logits, wide[0])
-    gradient = tape.allocate("gradient of the logits of a chunk", part, tape.how.compute)
-    saves = (x.storage, kept) if weight.trainable else (kept,)
-    added = _of_a_chunk(tape, weight, tokens_of(x), chunk)
-    return tape.op(
-        "chunked_cross_entropy",
-        (x,),
-        (),
-        FLOAT32,
-        label="loss",
-        saves=saves,
-        scratch=forward,
-        weights=(weight,),
-        backward_scratch=(*(wide if tape.how.kernels == "eager" else ()), gradient, *added),
-    )
-
-
-def _of_a_chunk(tape: Tape, weight: Tensor, tokens: int, chunk: int) -> tuple[Storage, ...]:
-    """One chunk's gradient of a trained matrix, where there are several chunks to be summed."""
-    if not weight.trainable or not tape.how.grad or tokens <= chunk:
-        return ()
-    return (tape.allocate(f"gradient of {weight.name} from one chunk", weight.dims, weight.format),)
+        kept, forward, back = tape.allocate("log-probabilities", pieces.dims, FLOAT32), wide[:1], wide
+    else:
+        back = [tape.allocate("gradient of the logits of a chunk", part, tape.how.compute)]
+        kept, forward = pieces.storage, []
+    with tape.hold(pieces):
+        out = tape.op(
+            "chunked_cross_entropy",
+            (pieces,),
+            (),
+            FLOAT32,
+            label="loss",
+            saves=(kept,),
+            scratch=forward,
+            gradients=(),
+            backward_scratch=back,
+        )
+    tape.ops[-1].passes = (pieces,) if pieces.grad else ()
+    return out
 
 
 def listed(tape: Tape, logits: Value) -> Value:

@@ -16,15 +16,11 @@ from gauge.layers.linear import Linear
 from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.readers.config import Config
+from gauge.readers.heads import LABELLED, SEQUENCE, SPAN, labels
 from gauge.tensor import Dim
 
 LANGUAGE = ("ForMaskedLM", "ForPreTraining", "LMHeadModel", "ForCausalLM")
 UNPOOLED = (*LANGUAGE[:1], *LANGUAGE[2:], "ForTokenClassification", "ForQuestionAnswering")
-
-
-def kind_of(config: Config, default: str) -> str:
-    """The class that the config names first."""
-    return str(next(iter(config.listed("architectures")), default))
 
 
 def norm(name: str, hidden: int) -> Norm:
@@ -119,23 +115,21 @@ def language_head(
     )
 
 
-def label_head(config: Config, dense: str = "") -> Head:
-    """Classes of a sequence, behind one more dense layer where `dense` names it."""
+def label_head(config: Config, kind: str, dense: str = "") -> Head | None:
+    """Classes of a sequence, behind one more dense layer where `dense` names it, or of every token; None for a bare model."""
+    if not kind.endswith(LABELLED):
+        return None
     hidden = config.integer("hidden_size", "dim")
+    name = "qa_outputs" if kind.endswith(SPAN) else "classifier"
     square = ((Dim.HIDDEN, hidden),)
+    pooled = kind.endswith(SEQUENCE)
     return Head(
         hidden=hidden,
         outputs=labels(config),
         bias=True,
         upcast=False,
-        project=Linear(dense, "head_transform", square, square, True, False) if dense else None,
-        per_sequence=True,
+        project=Linear(dense, "head_transform", square, square, True, False) if dense and pooled else None,
+        per_sequence=pooled,
         over=Dim.LABELS,
-        name="classifier",
+        name=name,
     )
-
-
-def labels(config: Config) -> int:
-    """How many classes: `num_labels`, or as many as `id2label` names, or transformers' own default of two."""
-    found: int = config.integer("num_labels", default=len(config.inner("id2label").keys) or 2)
-    return found

@@ -11,6 +11,7 @@ from typing import Any
 
 from gauge.errors import RequestError, shown
 from gauge.model import Model
+from gauge.readers import heads
 from gauge.readers.config import Config
 from gauge.readers.families import SAME, llama
 
@@ -28,7 +29,7 @@ def read(config: Mapping[str, Any], path: str = "config") -> Model:
     adapter = adapter_of(kind)
     if adapter is not None:
         model: Model = adapter.read(keys)
-        return replace(model, config=dict(config))
+        return replace(model, config=dict(config), notes=(*model.notes, *heads.said(keys)))
     if isinstance(config.get("text_config"), Mapping):
         return _wrapped(keys, kind)
     return _generic(keys, kind)

@@ -26,6 +26,8 @@ def text_model(config: Config, default: str = "llama") -> Model:
     keys: dict[str, Any] = {k: v for k, v in inner.keys.items() if k not in NESTED}
     kind = inner.text("model_type") if nested else default
     keys["model_type"] = kind or default
+    if "architectures" in config:  # whether there is a head, and which, is the whole model's to say
+        keys["architectures"] = config.listed("architectures")
     if "tie_word_embeddings" in config:
         keys["tie_word_embeddings"] = config.flag("tie_word_embeddings")
     return read(keys, inner.path)

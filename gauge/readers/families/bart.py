@@ -1,8 +1,10 @@
 """BART and its kin: encoder and decoder with biases everywhere.
 
-BART has norms behind the sums, the others in front of the branches and behind each stack. mBART has a norm behind the
-embeddings too; M2M-100 and NLLB compute their positions; Pegasus keeps them as a fixed table.
-Source: transformers 5.23 models/bart, models/mbart, models/m2m_100, models/pegasus.
+BART has norms behind the sums, others in front of the branches and behind each stack; mBART has a norm behind the
+embeddings too. Positions are learned (BART with two spare rows), a fixed table (Marian, Pegasus) or computed (M2M-100).
+LED's encoder has a second set of projections for tokens that see everything.
+Source: transformers 5.23 models/bart, mbart, m2m_100, pegasus, marian, blenderbot, blenderbot_small, plbart, led,
+bigbird_pegasus.
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ from gauge.layers.embedding import Embedding, Embeddings
 from gauge.layers.head import Head
 from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
+from gauge.layers.projector import Projector, held
 from gauge.model import Model, Part
+from gauge.readers import heads
 from gauge.readers.config import Config
-from gauge.readers.families.llama import has_head
+from gauge.readers.encoders import label_head
 from gauge.tensor import Dim
 
 SPARE_POSITIONS = 2
+GLOBAL = ("query_global", "key_global", "value_global")
 
 
 class Style(NamedTuple):
@@ -29,13 +34,21 @@ class Style(NamedTuple):
     before: bool
     embedding_norm: bool
     positions: int | None
+    final: bool = True
 
 
 STYLES = {
     "bart": Style(False, True, SPARE_POSITIONS),
+    "plbart": Style(False, True, SPARE_POSITIONS),
     "mbart": Style(True, True, SPARE_POSITIONS),
     "m2m_100": Style(True, False, None),
+    "nllb": Style(True, False, None),
     "pegasus": Style(True, False, 0),
+    "bigbird_pegasus": Style(True, False, 0),
+    "blenderbot": Style(True, False, 0),
+    "blenderbot-small": Style(False, True, 0),
+    "marian": Style(False, False, 0),
+    "led": Style(False, True, 0),
 }
 
 
@@ -44,52 +57,78 @@ def _style(config: Config) -> Style:
 
 
 def read(config: Config) -> Model:
-    """An encoder-decoder from its config; the two share the token embedding."""
+    """An encoder-decoder from its config, whose stacks share the token embedding unless the head is untied; a causal
+    class is the decoder alone, with the weights of its attention to an encoder."""
     hidden, vocab = config.integer("d_model"), config.integer("vocab_size")
-    length = config.integer("max_position_embeddings", default=1024)
-    parts = tuple(_stack(config, side, hidden, vocab, length) for side in ("encoder", "decoder"))
+    alone = heads.kind_of(config).endswith("ForCausalLM")
     tied = config.flag("tie_word_embeddings", default=True)
-    head = Head(hidden=hidden, outputs=vocab, tied=tied, upcast=False) if has_head(config) else None
+    shares = config.flag("share_encoder_decoder_embeddings", default=True)
+    written = config.integer("decoder_vocab_size", default=vocab) if config.text("model_type") == "marian" else vocab
+    parts: tuple[Part, ...]
+    if alone:
+        tied = tied and config.text("model_type") != "bigbird_pegasus"
+        parts = (_stack(config, "decoder", hidden, written, "tokens", own=True),)
+    else:
+        encoder = _stack(config, "encoder", hidden, vocab, "source", own=True, unused=not tied and shares)
+        parts = (encoder, _stack(config, "decoder", hidden, written, "target", own=not (tied and shares)))
     return Model(
         id="",
         family=config.text("model_type"),
         parts=parts,
-        head=head,
-        max_length=length,
+        head=_head(config, hidden, written, tied),
+        max_length=_length(config, "decoder"),
         hidden=hidden,
-        vocab=vocab,
+        vocab=written,
     )
 
 
-def _stack(config: Config, side: str, hidden: int, vocab: int, length: int) -> Part:
-    decodes, style = side == "decoder", _style(config)
+def _head(config: Config, hidden: int, vocab: int, tied: bool) -> Head | None:
+    kind = heads.kind_of(config)
+    if heads.is_bare(config):
+        return None
+    if kind.endswith(heads.LABELLED):
+        return label_head(Config({**config.keys, "hidden_size": hidden}, config.path), kind, "classification_head.dense")
+    return Head(hidden=hidden, outputs=vocab, tied=tied, upcast=False)
+
+
+def _length(config: Config, side: str) -> int:
+    found: int = config.integer(f"max_{side}_position_embeddings", "max_position_embeddings", default=1024)
+    return found
+
+
+def _stack(config: Config, side: str, hidden: int, vocab: int, reads: str, own: bool, unused: bool = False) -> Part:
+    """One side. `own`: its token embedding is its own; `unused`: the shared table stands by beside it."""
+    style = _style(config)
     tables = [Embedding("shared", vocab, hidden)]
     if style.positions is not None:
-        rows = length + style.positions
+        rows = _length(config, side) + style.positions
         tables.append(Embedding("embed_positions", rows, hidden, "position_embedding", Dim.POSITIONS))
     entry = Embeddings(
         tuple(tables),
         _norm("layernorm_embedding", hidden) if style.embedding_norm else None,
         config.number("dropout", default=0.1),
         scaled=config.flag("scale_embedding"),
-        borrowed=1 if decodes else 0,
+        borrowed=0 if own else 1,
     )
-    same = _block(config, side, hidden, decodes)
+    same = _block(config, side, hidden)
     layers = config.layers(f"{side}_layers")
     final = _norm("layer_norm", hidden) if style.before else None
-    return Part(side, (same,) * layers, entry, final, sequence="target" if decodes else "source")
+    extras = (Projector((held(("shared.weight", (vocab, hidden))),)),) if unused else ()
+    return Part(side, (same,) * layers, entry, final, extras, sequence=reads)
 
 
-def _block(config: Config, side: str, hidden: int, decodes: bool) -> Block:
-    heads = config.integer(f"{side}_attention_heads")
+def _block(config: Config, side: str, hidden: int) -> Block:
+    decodes = side == "decoder"
+    heads_ = config.integer(f"{side}_attention_heads")
     dropout = config.number("dropout", default=0.1)
+    bias = config.flag("use_bias", default=config.text("model_type") != "bigbird_pegasus")
     own = Attention(
         hidden=hidden,
-        heads=heads,
-        kv_heads=heads,
-        head=config.divides("d_model", f"{side}_attention_heads", hidden, heads),
-        qkv_bias=True,
-        out_bias=True,
+        heads=heads_,
+        kv_heads=heads_,
+        head=config.divides("d_model", f"{side}_attention_heads", hidden, heads_),
+        qkv_bias=bias,
+        out_bias=bias,
         causal=decodes,
         caches=decodes,
         softmax32=False,

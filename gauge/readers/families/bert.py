@@ -13,6 +13,7 @@ from gauge.layers.pooler import Pooler
 from gauge.model import Model, Part
 from gauge.readers import encoders
 from gauge.readers.config import Config
+from gauge.readers.heads import kind_of
 from gauge.tensor import Dim
 
 NAMES = ("query", "key", "value", "attention.output.dense")
@@ -22,7 +23,7 @@ def read(config: Config) -> Model:
     """An encoder from its config; the head follows `architectures`."""
     hidden, vocab = config.integer("hidden_size"), config.integer("vocab_size")
     positions = config.integer("max_position_embeddings")
-    kind = encoders.kind_of(config, "BertModel")
+    kind = kind_of(config, "BertModel")
     same = encoders.block(encoders.attention(config, NAMES), encoders.mlp(config), hidden)
     tables = (
         encoders.words(vocab, hidden),
@@ -54,4 +55,4 @@ def _extras(kind: str, hidden: int) -> tuple[Layer, ...]:
 def _head(config: Config, kind: str, hidden: int, vocab: int) -> Head | None:
     if kind.endswith(encoders.LANGUAGE):
         return encoders.language_head(config, hidden, vocab)
-    return encoders.label_head(config) if kind.endswith("ForSequenceClassification") else None
+    return encoders.label_head(config, kind)

@@ -15,6 +15,7 @@ from gauge.layers.relative import RelativeEmbeddings
 from gauge.model import Model, Part
 from gauge.readers import encoders
 from gauge.readers.config import Config
+from gauge.readers.heads import kind_of
 from gauge.tensor import Dim
 
 
@@ -26,7 +27,7 @@ def read(config: Config) -> Model:
             f"{config.path}.conv_kernel_size", "the convolution of DeBERTa V2 is not modelled", "choose a DeBERTa V3"
         )
     positions = config.integer("max_position_embeddings", default=512)
-    kind = encoders.kind_of(config, "DebertaV2Model")
+    kind = kind_of(config, "DebertaV2Model")
     part = Part(
         "encoder",
         (_block(config, hidden),) * config.layers(),
@@ -91,4 +92,4 @@ def _block(config: Config, hidden: int) -> Block:
 def _head(config: Config, kind: str, hidden: int, vocab: int) -> Head | None:
     if kind.endswith("ForMaskedLM"):
         return encoders.language_head(config, config.integer("embedding_size", default=hidden), vocab)
-    return encoders.label_head(config, "pooler.dense") if kind.endswith("ForSequenceClassification") else None
+    return encoders.label_head(config, kind, "pooler.dense")

@@ -13,8 +13,9 @@ from gauge.readers.families import deepseek_v3
 
 def read(config: Config) -> Model:
     """A DeepSeek V3.2 decoder from its config."""
-    routed = deepseek_v3.experts(config, scores="sigmoid", normalised=True)
-    return deepseek_v3.decoder(config, deepseek_v3.attention(config, indexer(config)), routed)
+    plain = Config({**config.keys, "mlp_bias": False}, config.path)  # its MLPs never have biases
+    routed = deepseek_v3.experts(plain, scores="sigmoid", normalised=True)
+    return deepseek_v3.decoder(plain, deepseek_v3.attention(config, indexer(config)), routed)
 
 
 def indexer(config: Config) -> Indexer:

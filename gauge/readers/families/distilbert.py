@@ -10,6 +10,7 @@ from gauge.layers.head import Head
 from gauge.model import Model, Part
 from gauge.readers import encoders
 from gauge.readers.config import Config
+from gauge.readers.heads import kind_of
 
 
 def read(config: Config) -> Model:
@@ -32,8 +33,8 @@ def read(config: Config) -> Model:
 
 
 def _head(config: Config, hidden: int, vocab: int) -> Head | None:
-    kind = encoders.kind_of(config, "DistilBertForMaskedLM")
+    kind = kind_of(config, "DistilBertForMaskedLM")
     if kind.endswith("ForMaskedLM"):
         names = ("vocab_transform", "vocab_layer_norm", "vocab_projector")
         return encoders.language_head(config, hidden, vocab, *names, act="gelu", spare=False)
-    return encoders.label_head(config, "pre_classifier") if kind.endswith("ForSequenceClassification") else None
+    return encoders.label_head(config, kind, "pre_classifier")

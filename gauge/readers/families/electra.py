@@ -8,25 +8,39 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gauge.layers.embedding import Embeddings
+from gauge.layers.head import Head
 from gauge.layers.linear import Linear
 from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers import encoders
 from gauge.readers.config import Config
 from gauge.readers.families import bert
+from gauge.readers.heads import kind_of
 from gauge.tensor import Dim
 
 
 def read(config: Config) -> Model:
-    """An encoder; the generator's head follows `architectures`, the discriminator's two small layers are left out."""
+    """An encoder; generator, discriminator or labels: the head follows `architectures`."""
+    kind = kind_of(config, "ElectraModel")
     bare = Config({**config.keys, "architectures": ["BertForTokenClassification"]}, config.path)
     model = narrowed(bert.read(bare), config, "embeddings_project")
-    if not encoders.kind_of(config, "ElectraModel").endswith(("ForMaskedLM", "ForCausalLM")):
-        return model.edited(family="electra")
+    if kind.endswith("ForPreTraining"):
+        return model.edited(family="electra", head=_discriminator(config))
+    if not kind.endswith(("ForMaskedLM", "ForCausalLM")):
+        return model.edited(family="electra", head=encoders.label_head(config, kind, "classifier.dense"))
     width = config.integer("embedding_size", default=128)
     names = ("generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head")
     head = encoders.language_head(config, width, model.vocab, *names, act="gelu", spare=False)
     return model.edited(family="electra", head=head)
+
+
+def _discriminator(config: Config) -> Head:
+    """Whether each token was replaced: a dense layer and one number."""
+    hidden = config.integer("hidden_size")
+    square = ((Dim.HIDDEN, hidden),)
+    dense = Linear("discriminator_predictions.dense", "head_transform", square, square, True, False)
+    name = "discriminator_predictions.dense_prediction"
+    return Head(hidden=hidden, outputs=1, bias=True, upcast=False, project=dense, over=Dim.LABELS, name=name)
 
 
 def narrowed(model: Model, config: Config, name: str) -> Model:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from gauge.layers.attention import Attention
 from gauge.layers.block import Block, Residual
 from gauge.layers.embedding import Embedding, Embeddings
-from gauge.layers.head import Head
 from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.model import Model, Part
 from gauge.readers.config import Config
+from gauge.readers.heads import decoder_head
 from gauge.tensor import Dim
 
 
@@ -59,7 +59,7 @@ def read(config: Config) -> Model:
         id="",
         family="gpt2",
         parts=(part,),
-        head=Head(hidden=hidden, outputs=vocab, tied=config.flag("tie_word_embeddings", default=True)),
+        head=decoder_head(config, hidden, vocab, config.flag("tie_word_embeddings", default=True)),
         max_length=positions,
         hidden=hidden,
         vocab=vocab,

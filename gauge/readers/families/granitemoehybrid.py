@@ -16,7 +16,7 @@ from gauge.readers.patterns import blocks, layer_types
 def read(config: Config) -> Model:
     """A hybrid Granite decoder from its config."""
     kinds = layer_types(config, config.layers(), lambda i: "mamba")
-    rope = 0 if config.text("position_embedding_type", default="rope") == "nope" else llama.head_size(config)
+    rope = llama.head_size(config) if config.text("position_embedding_type", default="nope") == "rope" else 0
     shared = llama.mlp(
         config,
         inner=config.integer("shared_intermediate_size", default=1024),

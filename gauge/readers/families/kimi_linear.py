@@ -33,7 +33,7 @@ def read(config: Config) -> Model:
         feed: Layer = routed if kind[1] else llama.mlp(config, bias=False)
         return llama.block(config, mixer, feed, kind=kind[0])
 
-    return llama.decoder(config, blocks(zip(kinds, sparse, strict=True), make))
+    return llama.decoder(config, blocks(zip(kinds, sparse, strict=True), make), ties=False)
 
 
 def _latent(config: Config) -> dict[str, object]:

@@ -9,11 +9,10 @@ from typing import Any
 
 from gauge.layers.block import Block
 from gauge.layers.embedding import Embeddings
-from gauge.layers.head import Head
 from gauge.layers.norm import Norm
 from gauge.model import Model, Part
 from gauge.readers.config import Config
-from gauge.readers.families.llama import has_head
+from gauge.readers.heads import decoder_head
 
 
 def decoder(
@@ -34,7 +33,7 @@ def decoder(
         id="",
         family=config.text("model_type"),
         parts=(Part("decoder", blocks, embeddings, norm),),
-        head=Head(**({"hidden": hidden, "outputs": vocab, "tied": tied} | head)) if has_head(config) else None,
+        head=decoder_head(config, hidden, vocab, tied, **head),
         max_length=length,
         hidden=hidden,
         vocab=vocab,

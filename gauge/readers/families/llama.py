@@ -12,11 +12,11 @@ from gauge.errors import RequestError
 from gauge.layers.attention import Attention
 from gauge.layers.block import Block, Layer, Residual
 from gauge.layers.embedding import Embedding, Embeddings
-from gauge.layers.head import Head
 from gauge.layers.mlp import MLP
 from gauge.layers.norm import Kind, Norm
 from gauge.model import Model, Part
 from gauge.readers.config import Config
+from gauge.readers.heads import decoder_head
 from gauge.readers.prediction import predictors, said
 
 WINDOWED = ("mistral", "ministral3")
@@ -111,6 +111,7 @@ def decoder(
     norm: Norm | None = None,
     *,
     tied: bool = False,
+    ties: bool = True,
     bare: bool = False,
     notes: tuple[str, ...] = (),
     embeddings: Embeddings | None = None,
@@ -118,32 +119,25 @@ def decoder(
     extras: tuple[Layer, ...] = (),
     **head: Any,
 ) -> Model:
-    """A decoder-only model around its blocks; one whose `architectures` name no head has none.
+    """A decoder-only model around its blocks; its head is the one that `architectures` name.
 
-    `bare`: no norm follows the last block.
+    `bare`: no norm follows the last block. `ties`: the family's class obeys `tie_word_embeddings`.
     """
     hidden, vocab = config.integer("hidden_size"), config.integer("vocab_size")
     if not blocks:
         raise RequestError(f"{config.path}.num_hidden_layers", "there are no layers", "give at least one layer")
     entry = embeddings or Embeddings((Embedding(embedding, vocab, hidden),))
     part = Part("decoder", blocks, entry, None if bare else norm or Norm("norm", hidden), extras)
-    tied = config.flag("tie_word_embeddings", default=tied)
+    tied = ties and config.flag("tie_word_embeddings", default=tied)
     parts = predictors(config, hidden, blocks[-1])
     return Model(
         id="",
         family=config.text("model_type"),
         parts=(part,),
-        head=Head(**({"hidden": hidden, "outputs": vocab, "tied": tied} | head)) if has_head(config) else None,
+        head=decoder_head(config, hidden, vocab, tied, **head),
         max_length=config.integer("max_position_embeddings", "model_max_length", default=4096),
         hidden=hidden,
         vocab=vocab,
         notes=(*notes, *said(parts)),
         predictors=parts,
     )
-
-
-def has_head(config: Config) -> bool:
-    """Whether a vocabulary head belongs to the model: a bare `...Model` architecture has none."""
-    names = config.listed("architectures")
-    name = names[0] if names and isinstance(names[0], str) else ""
-    return not name.endswith("Model") or name.endswith("LMHeadModel")

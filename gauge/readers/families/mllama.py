@@ -16,6 +16,7 @@ from gauge.layers.scale import LayerScale
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
+from gauge.readers.heads import kind_of
 from gauge.readers.vision_language import joined, vision_part, vision_width
 from gauge.sequence import Sequence
 from gauge.tape import Tape, Value
@@ -57,8 +58,10 @@ class PictureBlock:
 def read(config: Config) -> Model:
     """A Llama 3.2 Vision model, or its language model alone, from its config."""
     inner = config.inner("text_config") if "text_config" in config else config
+    if "architectures" in config:
+        inner = Config({**inner.keys, "architectures": config.listed("architectures")}, inner.path)
     text = _text(inner, config.flag("tie_word_embeddings"))
-    if "vision_config" not in config:
+    if "vision_config" not in config or kind_of(config).endswith("ForCausalLM"):
         return text
     width = vision_width(config, "vision_output_dim", default=7680)
     part = vision_part(config, "mllama_vision_model")

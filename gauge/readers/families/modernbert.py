@@ -14,6 +14,7 @@ from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.model import Model, Part
 from gauge.readers.config import Config
+from gauge.readers.heads import LABELLED, SEQUENCE, kind_of, labels
 from gauge.readers.patterns import blocks, layer_types
 from gauge.tensor import Dim
 
@@ -33,7 +34,7 @@ def read(config: Config) -> Model:
     entry = Embeddings((table,), _norm(config, "embeddings.norm", hidden), config.number("embedding_dropout", default=0.0))
     chain = blocks([(kind, i == 0) for i, kind in enumerate(kinds)], make)
     part = Part("encoder", chain, entry, _norm(config, "final_norm", hidden))
-    kind = str(next(iter(config.listed("architectures")), "ModernBertForMaskedLM"))
+    kind = kind_of(config, "ModernBertForMaskedLM")
     return Model(
         id="",
         family="modernbert",
@@ -85,15 +86,14 @@ def _head(config: Config, kind: str, hidden: int, vocab: int) -> Head | None:
     square = ((Dim.HIDDEN, hidden),)
     dense = Linear("head.dense", "head_transform", square, square, config.flag("classifier_bias"), False)
     transform = (dense, config.text("classifier_activation", default="gelu"), _norm(config, "head.norm", hidden))
-    if kind.endswith("ForSequenceClassification"):
-        labels = config.integer("num_labels", default=2)
+    if kind.endswith(LABELLED):
         return Head(
             hidden=hidden,
-            outputs=labels,
+            outputs=labels(config),
             bias=True,
             upcast=False,
             transform=transform,
-            per_sequence=True,
+            per_sequence=kind.endswith(SEQUENCE),
             over=Dim.LABELS,
             name="classifier",
         )

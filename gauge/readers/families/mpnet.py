@@ -13,6 +13,7 @@ from gauge.layers.relative import RelativeTable
 from gauge.model import Model, Part
 from gauge.readers import encoders
 from gauge.readers.config import Config
+from gauge.readers.heads import kind_of
 from gauge.tensor import Dim
 
 
@@ -20,7 +21,7 @@ def read(config: Config) -> Model:
     """An encoder from its config; the head follows `architectures`."""
     hidden, vocab = config.integer("hidden_size"), config.integer("vocab_size")
     positions = config.integer("max_position_embeddings", default=512)
-    kind = encoders.kind_of(config, "MPNetModel")
+    kind = kind_of(config, "MPNetModel")
     mixer = encoders.attention(config, ("q", "k", "v", "o"), has_sdpa=False, shared_bias="encoder")
     same = encoders.block(mixer, encoders.mlp(config), hidden, "attention.LayerNorm")
     tables = (encoders.words(vocab, hidden), encoders.places(positions, hidden))
@@ -45,4 +46,4 @@ def _extras(config: Config, kind: str, hidden: int) -> tuple[Layer, ...]:
 def _head(config: Config, kind: str, hidden: int, vocab: int) -> Head | None:
     if kind.endswith("ForMaskedLM"):
         return encoders.language_head(config, hidden, vocab, "lm_head.dense", "lm_head.layer_norm", act="gelu")
-    return encoders.label_head(config, "classifier.dense") if kind.endswith("ForSequenceClassification") else None
+    return encoders.label_head(config, kind, "classifier.dense")

@@ -28,7 +28,7 @@ def read(config: Config) -> Model:
         return Block((Residual(_mixer(config, hidden, kind), pre=Norm("norm", hidden, "rms_unit_offset")),), kind=kind)
 
     norm = Norm("norm_f", hidden, "rms_unit_offset")
-    model = llama.decoder(config, blocks(_kinds(config), make), norm, embedding="embeddings")
+    model = llama.decoder(config, blocks(_kinds(config), make), norm, embedding="embeddings", ties=False)
     ahead = predictors(config, hidden, *blocks(_ahead(config), make))
     return model.edited(predictors=ahead, notes=said(ahead))
 

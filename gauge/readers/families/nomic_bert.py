@@ -11,12 +11,14 @@ from gauge.layers.embedding import Embedding, Embeddings
 from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.model import Model, Part
+from gauge.readers import encoders
 from gauge.readers.config import Config
+from gauge.readers.heads import kind_of
 from gauge.tensor import Dim
 
 
 def read(config: Config) -> Model:
-    """An encoder without a head from its config."""
+    """An encoder from its config; the head follows `architectures`."""
     hidden, heads = config.integer("hidden_size", "n_embd"), config.integer("num_attention_heads", "n_head")
     vocab = config.integer("vocab_size")
     own: int | None = config.integer("head_dim", default=None)
@@ -55,7 +57,12 @@ def read(config: Config) -> Model:
     layers = config.layers("num_hidden_layers", "n_layer")
     part = Part("encoder", (same,) * layers, Embeddings(tables, _norm("LayerNorm", hidden)))
     length = config.integer("max_position_embeddings", "n_positions", default=2048)
-    return Model(id="", family="nomic_bert", parts=(part,), head=None, max_length=length, hidden=hidden, vocab=vocab)
+    kind = kind_of(config, "NomicBertModel")
+    top = encoders.label_head(config, kind, "pooler.dense")
+    if kind.endswith("ForMaskedLM"):
+        names = ("predictions.transform.dense", "predictions.transform.layer_norm", "predictions.decoder")
+        top = encoders.language_head(config, hidden, vocab, *names, act="silu")
+    return Model(id="", family="nomic_bert", parts=(part,), head=top, max_length=length, hidden=hidden, vocab=vocab)
 
 
 def _norm(name: str, hidden: int) -> Norm:

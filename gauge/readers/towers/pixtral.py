@@ -25,7 +25,6 @@ def pixtral(config: Config) -> Part:
     block = encoder_block(
         hidden=hidden,
         heads=heads,
-        head=config.integer("head_dim", default=None),
         inner=config.integer("intermediate_size", default=4096),
         norm="rms",
         bias=False,

@@ -129,7 +129,7 @@ def glm4v(config: Config) -> Part:
         inner=inner if own else out,
         norm="rms",
         bias=bias,
-        out_bias=bias,
+        out_bias=own and bias,
         mlp_bias=own and bias,
         qk_norm=own,
         gated=True,
