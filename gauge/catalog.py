@@ -16,7 +16,7 @@ from pkgutil import get_data
 from typing import Any
 
 from gauge.errors import RequestError, listed, shown
-from gauge.hardware import Device, mebibytes, usable_of
+from gauge.hardware import Device, counted_of, mebibytes, usable_of
 from gauge.units import GIB
 
 Entry = dict[str, Any]
@@ -90,7 +90,11 @@ def device_of(entry: Entry) -> Device:
     note = entry.get("usable_note") or ""
     measured = entry.get("memory_reported_mib")
     reported = mebibytes(measured) if measured else round(entry["memory_marketing_gb"] * GIB)
+    counted = reported
     usable, why = usable_of(entry["kind"], reported, entry.get("gpu_limit_default_mib"), note)
+    if entry["vendor"] == "NVIDIA" and not why:
+        counted, why = counted_of(reported, entry.get("memory_cuda_mib"))
+        usable = counted
     return Device(
         id=entry["id"],
         title=entry["title"],
@@ -99,6 +103,7 @@ def device_of(entry: Entry) -> Device:
         marketing_gb=entry["memory_marketing_gb"],
         reported=reported,
         usable=usable,
+        counted=counted,
         usable_note=note,
         usable_why=why,
         reads_driver=bool(measured),

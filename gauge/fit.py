@@ -21,6 +21,7 @@ MOST_BATCH = 65_536
 MOST_TOKENS = 2**24
 MOST_REMEDIES = 3
 MOST_ESTIMATES = 12
+RETREAT = 4
 DEGREES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 TIMES = (2, 3, 4, 5)  # by how much a tensor-parallel degree may grow at once
 WORDS = {2: "twice", 3: "three times", 4: "four times", 5: "five times"}
@@ -107,15 +108,24 @@ def _reaches(at: Callable[[int], int], points: dict[int, int | None], low: int, 
 
 
 def _between(at: Callable[[int], int], points: dict[int, int | None], low: int, high: int) -> int:
-    """Narrows [fits, does not] by straight lines; halves where a line does not help."""
+    """Narrows [fits, does not] by straight lines; halves where a line does not help.
+
+    Engines count in blocks, so a line often misses by less than one of them: each further miss steps back by more.
+    """
     known = sorted(n for n, r in points.items() if r is not None and r >= 0)
     low = max(low, known[-1] if known else low)
     fails = [n for n in points if at(n) < 0 and n > low]
     high = min(fails) if fails else high + 1
+    back = ahead = 1
     for step in range(MOST_ESTIMATES):
         if high - low <= 1:
             break
-        guess = _guess(points, low, high) if step % 4 != 3 else (low + high) // 2
+        half = (low + high) // 2
+        guess = _guess(points, low, high) if step % 4 != 3 else half
+        if guess >= high - back:
+            guess, back = max(high - back, half), back * RETREAT
+        elif guess <= low + ahead:
+            guess, ahead = min(low + ahead, half), ahead * RETREAT
         if at(guess) >= 0:
             low = guess
         else:

@@ -10,11 +10,16 @@ PHONE_SHARE = (1, 2)  # "roughly half to two thirds of RAM": the part that is ce
 WINDOWS_SHARE = (3, 4)  # unified memory given to an integrated GPU at most
 SYSTEM_SHARE = (1, 4)  # an operating system takes 1 to 4 GB; a quarter of a small machine
 SYSTEM_LEAST, SYSTEM_MOST = 256 * MIB, 4 * GIB
+DRIVER_SHARE = (13, 1000)  # what NVIDIA's driver keeps: the median of the cards whose total under CUDA is known
+DRIVER_SHARE_LARGE = (6, 1000)  # and of those with more than 64 GiB
+DRIVER_LEAST = 215 * MIB  # what it keeps of cards of 6 and 8 GB
+LARGE = 64 * GIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One accelerator, computer or phone: `reported` is the driver's total in bytes, `usable` what a process gets.
+    """One accelerator, computer or phone: `reported` is the driver's total in bytes, `usable` what a process gets,
+    `counted` what the programming platform calls the total, which engines take their share of.
 
     Where no driver's figure is known (`reads_driver` false) `reported` is the size on the box. `usable_note` is what the
     source says, `usable_why` how `usable` follows from it.
@@ -27,6 +32,7 @@ class Device:
     marketing_gb: float
     reported: int
     usable: int
+    counted: int
     usable_note: str = ""
     usable_why: str = ""
     reads_driver: bool = True
@@ -49,10 +55,10 @@ class Cluster:
 
     @property
     def capacity(self) -> int | None:
-        """Bytes that the driver reports for one device, or the user's own figure."""
+        """Bytes of one device that engines take their share of, or the user's own figure."""
         if self.memory is not None:
             return self.memory
-        return self.device.reported if self.device else None
+        return self.device.counted if self.device else None
 
     @property
     def usable(self) -> int | None:
@@ -85,6 +91,18 @@ def usable_of(kind: str, reported: int, limit_mib: int | None, note: str) -> tup
         system = min(max(_part(reported, SYSTEM_SHARE), SYSTEM_LEAST), SYSTEM_MOST)
         return max(reported - system, 0), "less what the operating system takes, 4 GB on larger machines"
     return reported, ""
+
+
+def counted_of(reported: int, cuda_mib: int | None) -> tuple[int, str]:
+    """Bytes that CUDA counts as the total of a GPU, and a sentence: the driver keeps the rest for itself.
+
+    The total is that of `cudaMemGetInfo`, as PyTorch's messages print it; where it was not read, it is what the driver
+    usually leaves.
+    """
+    if cuda_mib is not None:
+        return cuda_mib * MIB, "what CUDA counts as the total; the driver keeps the rest"
+    share = DRIVER_SHARE_LARGE if reported > LARGE else DRIVER_SHARE
+    return reported - max(_part(reported, share), DRIVER_LEAST), "less what NVIDIA's driver usually keeps for itself"
 
 
 def _part(whole: int, share: tuple[int, int]) -> int:

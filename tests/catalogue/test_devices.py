@@ -15,8 +15,29 @@ MIB = 2**20
 )
 def test_reported_memory_is_the_drivers(id: str, reported: int) -> None:
     device = catalog.load_device(id)
-    assert device.reported == device.usable == reported * MIB
+    assert device.reported == reported * MIB
     assert device.reads_driver
+
+
+@pytest.mark.parametrize(
+    ("id", "gib"),
+    [("h100-80gb", 79.19), ("a100-80gb", 79.14), ("t4", 14.56), ("rtx-4090", 23.64), ("rtx-5090", 31.37), ("l40s", 44.42)],
+)
+def test_cuda_counts_less_than_the_driver_reports(id: str, gib: float) -> None:
+    """The total that PyTorch prints when memory runs out, which engines take their shares of."""
+    device = catalog.load_device(id)
+    assert device.usable == device.counted == pytest.approx(gib * 2**30, abs=MIB)
+    assert device.usable_why
+
+
+@pytest.mark.parametrize(("id", "least", "most"), [("h200", 139.5, 139.9), ("rtx-4060", 7.7, 7.85), ("rtx-a6000", 47.2, 47.6)])
+def test_drivers_keep_some_of_cards_that_were_not_read(id: str, least: float, most: float) -> None:
+    assert least < catalog.load_device(id).usable / 2**30 < most
+
+
+def test_other_drivers_count_what_they_report() -> None:
+    device = catalog.load_device("mi300x")
+    assert device.counted == device.usable == device.reported
 
 
 @pytest.mark.parametrize("entry", [e for e in catalog.heads(catalog.DEVICES) if e["kind"] == "apple"], ids=lambda e: e["id"])
