@@ -34,7 +34,7 @@ from gauge.runtimes.serving import (
 )
 from gauge.sequence import Sequence
 from gauge.tensor import Dim, Tensor, tensor
-from gauge.units import GIB
+from gauge.units import GIB, MIB
 
 SOURCE = "sgl-project/sglang, srt/model_executor/model_runner.py"
 MOMENTS = (("load", "after loading"), ("serve", "serving"))
@@ -43,15 +43,44 @@ WINDOW_POOLS = frozenset({"llama4", "gpt_oss", "mimo_v2_flash"})  # architecture
 WINDOW_SHARE = (4, 5)  # tokens of that pool for those of the full layers: --swa-full-tokens-ratio 0.8
 WINDOW_PROBE = 64  # tokens over which bytes a token are taken, so that blocks of a quantized cache come out whole
 STATE_RATIO = (9, 10)  # states to cache: --mamba-full-memory-ratio 0.9
-CHUNKS = ((60 * GIB, 8192), (35 * GIB, 4096), (0, 2048))  # chunked prefill by device memory
+TIERS = (  # device memory from, tokens of a prefill chunk, largest captured batch, the same with tensor parallel 4 and more
+    (160 * GIB, 16_384, 512, 512),
+    (60 * GIB, 8192, 256, 512),
+    (35 * GIB, 4096, 32, 160),
+    (20 * GIB, 2048, 24, 80),
+    (0, 2048, 8, 8),
+)
+LARGE, LARGE_REST = 60 * GIB, 10 * GIB
+
+
+def _tier(total: int) -> tuple[int, int, int]:
+    return next(tier[1:] for tier in TIERS if total >= tier[0])
 
 
 def chunk(case: Case) -> int:
     """Tokens that one prefill step computes: asked for, or by the device's memory."""
     if case.plan.max_num_batched_tokens is not None:
         return case.plan.max_num_batched_tokens
-    total = case.cluster.capacity or 80 * GIB
-    return next(tokens for least, tokens in CHUNKS if total >= least)
+    return _tier(case.cluster.capacity or 80 * GIB)[0]
+
+
+def own_share(case: Case) -> float | None:
+    """The static share that SGLang takes where none is asked for: what activations (1.5 MiB a token of a chunk), graphs
+    (2 MiB a sequence) and communicators leave of the memory that the driver reports. None where no device is known.
+
+    Source: sgl-project/sglang srt/server_args.py, _handle_gpu_memory_settings (pull request 10975, September 2025).
+    """
+    plan, device, total = case.plan, case.cluster.device, case.cluster.capacity
+    if total is None:
+        return None
+    if device is not None and case.cluster.memory is None:
+        total = device.reported
+    most = _tier(total)[2 if plan.tensor_parallel >= 4 else 1]
+    ranks = plan.tensor_parallel * plan.pipeline_parallel
+    rest = 512 * MIB + max(chunk(case), 2048) * 3 * MIB // 2 + most * 2 * MIB + ranks * GIB // 8
+    if total > LARGE:
+        rest = max(rest, LARGE_REST)
+    return round((total - rest) / total, 3)
 
 
 def _policy(case: Case, windowed: int | None) -> Callable[[int, int | None, int | None], int]:
@@ -167,6 +196,9 @@ def _remarks(case: Case, worst: Rank) -> Iterator[str]:
     yield "SGLang's own logs cover weights and pool; its activations, workspaces and graphs are given as ranges."
     if worst.pool is not None and worst.pool < worst.needs:
         yield "The static share does not hold the cache that these sequences need: SGLang would queue them."
+    share = own_share(case)
+    if case.plan.gpu_memory_utilization is None and share is not None:
+        yield f"SGLang left alone would take {share:g} of this device; here it is told {STATIC_SHARE:g} (--mem-fraction-static)."
     if has_window_pool(case):
         yield "Windowed layers have a pool of their own, of 0.8 of the tokens (--swa-full-tokens-ratio)."
 

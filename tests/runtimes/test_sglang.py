@@ -94,3 +94,17 @@ def test_command() -> None:
     assert words.startswith(f"python -m sglang.launch_server --model-path {LLAMA}")
     assert "--tp 2" in words
     assert "--disable-cuda-graph" in words
+
+
+@pytest.mark.parametrize(
+    ("device", "degree", "share"),
+    [
+        ("rtx-4090", 1, 0.847),  # 24,564 MiB less 512, 2,048 x 1.5, 24 x 2 and 128
+        ("h100-80gb", 1, 0.835),  # 81,559 MiB less 512, 8,192 x 1.5, 256 x 2 and 128
+        ("h100-80gb", 8, 0.818),  # 512 x 2 and 1,024 instead
+    ],
+)
+def test_the_share_that_it_would_take_itself_is_told(device: str, degree: int, share: float) -> None:
+    found = asked(device=device, tensor_parallel=degree)
+    assert any(f"would take {share:g} of this device" in w for w in found["warnings"]), found["warnings"]
+    assert not any("would take" in w for w in asked(device=device, gpu_memory_utilization=0.9)["warnings"])
