@@ -132,7 +132,8 @@ class Op:
     """One operator of the record.
 
     `saved` storages live until its backward ran. Backward makes a gradient for each of `gradients`, hands its own on to
-    each of `passes`, writes the gradients of `weights`, and needs `backward_scratch` while it runs.
+    each of `passes`, writes the gradients of `weights`, and needs `backward_scratch` while it runs. `sums`: those gradients
+    are sums of several already, to which autograd adds further ones in place.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Op:
     backward_scratch: tuple[Storage, ...] = ()
     drops: tuple[Storage, ...] = ()
     core: bool = False
+    sums: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -323,12 +323,14 @@ class Step:
             yield _second(weight)
 
     def _added(self, weight: Tensor, made: list[Tensor], waiting: dict[str, Tensor], seen: dict[str, int]) -> Iterator[Tensor]:
-        """The two gradients of a matrix used twice are added: their sum is a third tensor."""
+        """The two gradients of a matrix used twice are added: their sum is a third tensor, unless the first is a sum itself,
+        which serves again."""
         name = self._matrix(weight)
         uses = self._uses.get(name, 1)
         if uses == 1 or seen[name] == 1:
             return
-        yield _second(weight)
+        if name not in self._sums:
+            yield _second(weight)
         if seen[name] == uses:
             del waiting[name]
             made.append(weight)
@@ -361,6 +363,12 @@ class Step:
                     name = self._matrix(weight)
                     uses[name] = uses.get(name, 0) + 1
         return uses
+
+    @cached_property
+    def _sums(self) -> frozenset[str]:
+        """Vocabulary matrices whose gradients are sums from the start: of the chunks of a head."""
+        ops = (op for segment in self.run.segments for op in segment.trace.ops if op.sums)
+        return frozenset(self._matrix(w) for op in ops for w in op.weights)
 
     @cached_property
     def trained(self) -> tuple[tuple[Tensor, int], ...]:

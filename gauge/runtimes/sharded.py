@@ -79,6 +79,11 @@ class Sharded(Training):
         return 2
 
     @property
+    def fetches_beside_head(self) -> tuple[str, ...]:
+        """When the shards of the next layer are fetched beside the head."""
+        return ("loss", "loss_backward") if self.layers_at_once > 1 else ()
+
+    @property
     def root_moments(self) -> tuple[str, ...]:
         """When what belongs to no layer is together."""
         return COURSE
@@ -266,9 +271,9 @@ class Sharded(Training):
         layer = self.largest_layer()
         for one in elements_by_format("weights of layers, gathered", layer, self.layers_at_once):
             yield item("communication.gathered", one, why=WHY_GATHERED, certainty="policy", moments=LAYER_MOMENTS)
-        ahead = layer if self.layers_at_once > 1 else []
-        for one in elements_by_format("weights of the next layer, gathered", ahead):
-            yield item("communication.gathered", one, why=WHY_GATHERED, certainty="policy", moments=("loss", "loss_backward"))
+        ahead = self.fetches_beside_head
+        for one in elements_by_format("weights of the next layer, gathered", layer if ahead else []):
+            yield item("communication.gathered", one, why=WHY_GATHERED, certainty="policy", moments=ahead)
         for one in elements_by_format("weights outside layers, gathered", self.root()):
             yield item("communication.gathered", one, why=WHY_ROOT, certainty="policy", moments=self.root_moments)
 
@@ -406,6 +411,8 @@ def _check_experts(plan: Plan, experts: Experts | None) -> None:
 
 def _check_pipeline(case: Case) -> None:
     plan, layers = case.plan, len(case.model.decoder.blocks)
+    if plan.pipeline_parallel > 1 and case.model.decoder.sequence == "image":
+        raise RequestError("pipeline_parallel", "a model that reads an image is not cut into stages", "use 1")
     pieces = plan.pipeline_parallel * plan.virtual_pipeline
     if pieces > layers:
         message = f"{pieces} pieces for {layers} layers"

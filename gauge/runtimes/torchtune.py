@@ -35,13 +35,22 @@ class Tune(Sharded):
         """While the head works."""
         return ("loss", "loss_backward")
 
-    def root(self) -> list[Tensor]:
+    @property
+    def head_alone(self) -> bool:
         """Recipes for full fine-tuning make token table and head units of their own (`custom_sharded_layers`), those for
         adapters leave both to the root unit."""
+        return self.how.adapters is None and not self.case.model.tied
+
+    def root(self) -> list[Tensor]:
+        """What works with the head."""
         found = super().root()
-        return (
-            [t for t in found if t.role != "token_embedding"] if self.how.adapters is None and not self.case.model.tied else found
-        )
+        return [t for t in found if t.role != "token_embedding"] if self.head_alone else found
+
+    @property
+    def fetches_beside_head(self) -> tuple[str, ...]:
+        """A unit fetches the one that ran before it in forward; for a head that ran once a chunk that is itself, up to
+        its first chunk, the last one in backward."""
+        return ("loss",) if self.head_alone and self.how.loss == "chunked-output" else super().fetches_beside_head
 
 
 def tune(case: Case) -> Breakdown:
