@@ -7,7 +7,7 @@ from typing import Any
 
 from gauge import estimation as engine
 from gauge import report
-from gauge.errors import RequestError, RequestErrors
+from gauge.errors import RequestError, RequestErrors, shown
 from gauge.fields import read_json
 from gauge.request import parse
 
@@ -92,7 +92,7 @@ def _twice(outer: list[str], inner: list[str]) -> dict[str, Any]:
 
 def given_twice(name: str) -> RequestError:
     """The error of a field that a request gives more than once."""
-    return RequestError(name[:80], "it is given twice", "keep one of them")
+    return RequestError(name[:80] or "request", f"{shown(name, 40)} is given twice", "keep one of them")
 
 
 def refused(field: str, message: str, remedy: str) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Asked:
         model = model_of(values, self.edits)
         own = runtime(values.get("runtime", DEFAULTS["runtime"]), values.get("task", DEFAULTS["task"])).defaults
         chosen: dict[str, Any] = {**own, **{k: v for k, v in values.items() if k in given or k not in own}}
-        plan = _filled(Plan(**chosen), model)
+        plan = _filled(_replicated(Plan(**chosen), given), model)
         if "quantization" not in given:
             plan, model = _quantized(plan, model)
         cluster = Cluster(load_device(plan.device) if plan.device else None, plan.devices or 0, plan.device_memory)
@@ -147,6 +147,8 @@ def _no_model() -> RequestError:
 
 
 def _no_field(name: str) -> RequestError:
+    if not name.strip():
+        return RequestError("request", "one of its fields has no name", "name it, or remove it")
     near = nearest(name, KNOBS, most=1) or [n for n, k in KNOBS.items() if k.label.lower() == name.strip().lower()]
     remedy = f"did you mean {near[0]}? Otherwise remove it" if near else "remove it, or check its spelling"
     return RequestError(name[:80], "there is no such field", remedy)
@@ -262,6 +264,22 @@ def _entry(name: str, config: Mapping[str, Any] | None) -> dict[str, Any] | None
         if config is None:
             raise
         return None
+
+
+def _replicated(plan: Plan, given: frozenset[str]) -> Plan:
+    """The plan with `data_parallel` as launchers set it where the user gave only a number of devices: what the other
+    degrees leave of them.
+
+    Source: megatron/core/parallel_state.py, initialize_model_parallel; torchtitan `data_parallel_shard_degree` -1;
+    accelerate `num_processes`.
+    """
+    if not plan.training or not plan.devices or given.isdisjoint({"devices"}) or "data_parallel" in given:
+        return plan
+    used = runtime(plan.runtime, plan.task).uses
+    others = prod(getattr(plan, name) for name in DEGREES if name in used)
+    if "data_parallel" not in used or plan.devices % others:
+        return plan
+    return plan.edited(data_parallel=plan.devices // others)
 
 
 def _filled(plan: Plan, model: Model) -> Plan:

@@ -493,17 +493,26 @@ class Step:
         for one in stacked(kept):
             yield item("activations", one, why="Saved activations wait here until backward comes back to them.")
 
-    def timeline(self, base: dict[str, int]) -> tuple[Event, ...]:
-        """One event a segment going forward and backward: the bytes by component at its largest operator."""
-        events: list[Event] = []
+    def timeline(self, alive: Callable[[str], Iterable[Item]]) -> tuple[Event, ...]:
+        """One event a segment going forward and backward: the bytes by component at its largest operator.
+
+        `alive` names the items of a moment: what is no part of its worst point stands beside all of its points.
+        """
+        beside = {moment: by_kind(alive(moment)) - by_kind(self.items(point)) for moment, point in self.worst().items()}
+        events = []
         for point in self.points:
-            split = dict(base)
-            for one in self.items(point):
-                kind = "gradients" if one.component == "workspace.gradients" else one.kind
-                split[kind] = split.get(kind, 0) + one.bytes
             way = "forward" if point.forward else "backward"
-            events.append(Event(f"{way}: {point.segment.name}", point.segment.layer, split))
+            held = beside[point.moment] + by_kind(self.items(point))
+            events.append(Event(f"{way}: {point.segment.name}", point.segment.layer, held))
         return tuple(events)
+
+
+def by_kind(items: Iterable[Item]) -> Counter[str]:
+    """Bytes by component; gradients of which some are still to come are gradients all the same."""
+    sums: Counter[str] = Counter()
+    for one in items:
+        sums["gradients" if one.component == "workspace.gradients" else one.kind] += one.bytes
+    return sums
 
 
 def _gradient(tensor: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from gauge.memory.optimizer import optimizer_of, state_items, temporary_items
 from gauge.memory.overhead import finished
 from gauge.memory.segments import INPUTS, Pass, Tracer, lengths
 from gauge.memory.sharding import elements_by_format
-from gauge.memory.step import COURSE, MOMENTS, Gradients, Step, gradient_items
+from gauge.memory.step import COURSE, MOMENTS, Gradients, Step, by_kind, gradient_items
 from gauge.memory.weights import buffer_items, weight_items
 from gauge.optimizers import Optimizer, with_wide_tables
 from gauge.overheads import overhead
@@ -283,18 +283,14 @@ def _used_up(weight: Tensor) -> Tensor | None:
     return None
 
 
+QUIET = (("between steps", "between"), ("optimizer step", "step"))
+"""Events of the course in which no layer works, and their moments."""
+
+
 def course(pool: Pool, step: Step) -> tuple[Event, ...]:
     """The step from event to event: between steps, every layer forward and backward, the optimizer step."""
-    base = _split(pool.alive("between"))
-    first, last = Event("between steps", None, base), Event("optimizer step", None, _split(pool.alive("step")))
-    return (first, *step.timeline(base), last, first)
-
-
-def _split(items: Iterable[Item]) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for one in items:
-        sums[one.kind] = sums.get(one.kind, 0) + one.bytes
-    return sums
+    between, update = (Event(name, None, by_kind(pool.alive(moment))) for name, moment in QUIET)
+    return (between, *step.timeline(pool.alive), update, between)
 
 
 def training_how(case: Case) -> How:
