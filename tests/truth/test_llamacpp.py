@@ -19,8 +19,8 @@ from gauge.units import MIB
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "llamacpp.jsonl").read_text("utf-8").splitlines()]
 ROUNDING = MIB // 100  # two decimals of a MiB, twice where two printed figures were added
-WORST_COMPUTE = 0.048  # granite-4.0-h-micro at 32k with a micro-batch of 2,048
-TYPICAL_COMPUTE = 0.0005
+WORST_COMPUTE = 0.0006  # two decimals of small buffers
+TYPICAL_COMPUTE = 0.00005
 
 
 @cache

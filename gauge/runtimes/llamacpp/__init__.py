@@ -42,7 +42,7 @@ CACHE_TYPES = ("float32", "float16", "bfloat16", "q8_0", "q5_1", "q5_0", "q4_1",
 MOST_DEVICES = 16  # llama_max_devices, src/llama.cpp
 NOT_TEXT = frozenset({"whisper", "clip", "siglip"})
 UNKNOWN_TO_IT = frozenset({"opt", "gpt_neo", "openai-gpt", "deberta-v2", "mpnet", "rwkv"})
-WHY_COMPUTE = "One scratch buffer for the worst graph of one micro-batch; its largest phase is {}."
+WHY_COMPUTE = "One scratch buffer for the worst graph of one micro-batch; it is fullest at: {}."
 COMPUTE_SOURCE = "ggml-org/llama.cpp src/llama-graph.cpp; compute buffer sizes printed by builds b5353 to b11549"
 WHY_OUTPUT = "Logits that the server hands to samplers, a row a slot; it grows when a batch asks for more."
 WHY_INPUTS = "Inputs are written in host memory before a device reads them."
@@ -114,6 +114,7 @@ def _host_pool(case: Case, context: Context, placement: Placement) -> Pool:
             formats=formats_of(case),
             backend="cpu",
             logits=placement.output == HOST,
+            whole=not placement.devices,
         )
         items += _compute(graph)
     if placement.devices:
@@ -315,6 +316,7 @@ RUNTIMES = (
         uses=frozenset(
             {
                 "gguf_types",
+                "timeline",
                 "quantization",
                 "attention",
                 "kv_cache_dtype",

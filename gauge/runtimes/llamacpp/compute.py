@@ -1,10 +1,12 @@
 """The compute buffer: one scratch area, sized for the worst graph of one micro-batch, not summed over layers.
 
-A graph has phases (feed-forward, attention, recurrent block, logits). In each, a few wide tensors and some of the
-residual stream's width live at once; the buffer is the largest phase, with the attention mask and the small inputs that
-live throughout. Every size is a tensor with named dimensions; how many residual-wide ones ggml's allocator cannot
-reuse was read off the sizes that real builds print (b5353 to b11549, CPU backend; published logs for GPUs), and is the
-part that differs between versions (`policies`) and backends.
+Where the whole model runs on a processor the engine's own graph is laid out again (`forward`, `reserve`), which gives
+the size that it prints. Elsewhere, and for layers that are not written down there, phases stand for the graph:
+feed-forward, attention, recurrent block, logits. In each, a few wide tensors and some of the residual stream's width
+live at once; the buffer is the largest phase, with the attention mask and the small inputs that live throughout. Every
+size is a tensor with named dimensions; how many residual-wide ones ggml's allocator cannot reuse was read off the sizes
+that real builds print (b5353 to b11549, CPU backend; published logs for GPUs), and is the part that differs between
+versions (`policies`) and backends.
 Source: ggml-org/llama.cpp src/llama-graph.cpp, ggml/src/ggml-alloc.c; printed sizes.
 """
 
@@ -25,6 +27,7 @@ from gauge.layers.state_space import Mamba1, Mamba2
 from gauge.model import Model
 from gauge.runtimes.llamacpp.cache import Formats
 from gauge.runtimes.llamacpp.context import Context, attentions, smaller_cells
+from gauge.runtimes.llamacpp.forward import Setting, Unwritten, compute_peak
 from gauge.tensor import Dim, Extent, Tensor, extent, tensor, total_bytes
 
 Backend = Literal["cpu", "gpu"]
@@ -53,7 +56,7 @@ class Graph:
     """One micro-batch through the model on one backend.
 
     `formats` are the cache's types. `copied`: weights wait in host memory and are copied to this device in turn.
-    `pipelined`: inputs exist four times. `logits`: whether this device computes them.
+    `pipelined`: inputs exist four times. `logits`: whether this device computes them. `whole`: no other device has a part.
     """
 
     model: Model
@@ -63,6 +66,7 @@ class Graph:
     copied: Tensor | None = None
     pipelined: bool = False
     logits: bool = True
+    whole: bool = False
 
     # ---------------------------------------------------------------- the model in numbers
     @property
@@ -308,6 +312,15 @@ class Graph:
     # ---------------------------------------------------------------- the buffer
     def buffer(self) -> tuple[str, tuple[Tensor, ...]]:
         """The largest phase: its name and everything alive in it."""
+        if self.whole and self.backend == "cpu" and self.context.policy.replayed:
+            try:
+                peak = compute_peak(self.model, Setting(self.context, self.formats, self.context.policy.mixed))
+            except Unwritten:
+                return self._largest_phase()
+            return peak.at, peak.tensors
+        return self._largest_phase()
+
+    def _largest_phase(self) -> tuple[str, tuple[Tensor, ...]]:
         masks = tuple(self.masks())
         always = tuple(self.inputs())
         best: tuple[str, tuple[Tensor, ...]] = ("inputs", (*masks, *always))
