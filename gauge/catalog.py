@@ -16,7 +16,7 @@ from pkgutil import get_data
 from typing import Any
 
 from gauge.errors import RequestError, listed, shown
-from gauge.hardware import Device, counted_of, mebibytes, usable_of
+from gauge.hardware import Device, capability_of, counted_of, mebibytes, usable_of
 from gauge.units import GIB
 
 Entry = dict[str, Any]
@@ -107,6 +107,7 @@ def device_of(entry: Entry) -> Device:
         usable_note=note,
         usable_why=why,
         reads_driver=bool(measured),
+        capability=capability_of(entry.get("compute_capability")),
         bandwidth=entry.get("bandwidth_gb_s"),
         source=entry["source"],
     )

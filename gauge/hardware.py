@@ -22,7 +22,7 @@ class Device:
     `counted` what the programming platform calls the total, which engines take their share of.
 
     Where no driver's figure is known (`reads_driver` false) `reported` is the size on the box. `usable_note` is what the
-    source says, `usable_why` how `usable` follows from it.
+    source says, `usable_why` how `usable` follows from it. `capability` is CUDA's number of the generation.
     """
 
     id: str
@@ -36,6 +36,7 @@ class Device:
     usable_note: str = ""
     usable_why: str = ""
     reads_driver: bool = True
+    capability: tuple[int, int] | None = None
     bandwidth: float | None = None
     source: str = ""
 
@@ -103,6 +104,14 @@ def counted_of(reported: int, cuda_mib: int | None) -> tuple[int, str]:
         return cuda_mib * MIB, "what CUDA counts as the total; the driver keeps the rest"
     share = DRIVER_SHARE_LARGE if reported > LARGE else DRIVER_SHARE
     return reported - max(_part(reported, share), DRIVER_LEAST), "less what NVIDIA's driver usually keeps for itself"
+
+
+def capability_of(number: float | None) -> tuple[int, int] | None:
+    """8.9 as (8, 9)."""
+    if number is None:
+        return None
+    major, _, minor = f"{number:.1f}".partition(".")
+    return int(major), int(minor)
 
 
 def _part(whole: int, share: tuple[int, int]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gauge import abilities
 from gauge.case import Case, Runtime
 from gauge.errors import listed
 from gauge.fields import COMMON
@@ -22,6 +23,7 @@ def remarks(case: Case) -> Iterator[str]:
     yield from _idle_devices(case, profile)
     yield from _beyond_the_model(case)
     yield from _beyond_the_releases(case, profile)
+    yield from abilities.remarks(case, profile.label)
     yield from _adapters_keep_activations(case, profile)
 
 
@@ -47,6 +49,10 @@ def _instead(field: str, task: str) -> str:
 
 
 def _idle_devices(case: Case, profile: Runtime) -> Iterator[str]:
+    """What follows from a number of devices alone; devices that no degree uses."""
+    ranks = case.plan.data_parallel
+    if ranks > 1 and "data_parallel" not in case.given:
+        yield f"{case.plan.devices} devices make {named('data_parallel')} {ranks}: a rank on each that the other degrees leave."
     if case.plan.devices and case.plan.devices > case.plan.world and profile.uses & PARALLEL:
         degrees = listed(named(d) for d in DEGREES if d in profile.uses)
         yield f"{case.plan.devices} devices, but the degrees use {case.plan.world}: set {degrees}."

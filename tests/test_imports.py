@@ -30,6 +30,7 @@ ORDER = (
     "overheads",
     "breakdown",
     "case",
+    "abilities",
     "memory",
     "readers",
     "gguf",

@@ -12,8 +12,6 @@ from gauge.hardware import Device
 from gauge.overheads import Overhead, overhead
 from gauge.versions import before_lazy
 
-HOPPER = ("H100", "H200", "H800", "H20 ", "GH200")
-BLACKWELL = ("B200", "B300")
 VENDORS = {"AMD": "rocm", "Intel": "level_zero"}
 KINDS = {"apple": "metal", "tpu": "xla", "npu": "accelerator"}
 MULTIPROCESSORS = (  # the first name that a device's title contains; vendors' datasheets
@@ -66,12 +64,12 @@ def context(device: Device | None, owner: str = "pytorch", id: str = "context") 
 
 def hopper(device: Device | None) -> bool:
     """Whether the device is of the Hopper generation, on which cuBLAS takes a larger workspace."""
-    return device is not None and any(name in f"{device.title} " for name in HOPPER)
+    return device is not None and device.capability is not None and device.capability[0] == 9
 
 
 def fuses_all_reduce(device: Device | None) -> bool:
     """Whether engines fuse all-reduce with the norm behind it, which brings workspaces: data-centre Hopper and Blackwell."""
-    return hopper(device) or (device is not None and any(name in device.title for name in BLACKWELL))
+    return device is not None and device.capability is not None and device.capability[0] in (9, 10)
 
 
 def matrix_workspace(device: Device | None) -> Overhead | None:

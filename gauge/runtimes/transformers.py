@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from gauge.abilities import expands
 from gauge.breakdown import Factor, Item, Pool, constant, item, merged, product
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, FORMATS, Format, format_of
@@ -67,7 +68,8 @@ def _pool(case: Case) -> Pool:
     plan, model = case.plan, case.model
     dtype = FORMATS[plan.dtype]
     which = release(plan.runtime_version)
-    store = store_of(plan.quantization, plan.sparsity, dtype, model.first(Experts) is not None)
+    scheme = "none" if expands(case) else plan.quantization
+    store = store_of(scheme, plan.sparsity, dtype, model.first(Experts) is not None)
     if on_phone(case):
         store = phone_store(store, plan.quantization)
     by = quantizer(plan.runtime_version, plan.quantization)

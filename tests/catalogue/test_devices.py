@@ -56,3 +56,12 @@ def test_what_a_process_gets_of_a_shared_memory(id: str, usable: int) -> None:
     device = catalog.load_device(id)
     assert device.usable == usable * MIB
     assert device.usable_why
+
+
+def test_every_gpu_of_nvidia_has_a_compute_capability() -> None:
+    """CUDA's table of GPUs: generations from Kepler to Blackwell."""
+    found = {e["id"]: catalog.device_of(e).capability for e in catalog.heads(catalog.DEVICES)}
+    assert all((found[e["id"]] is not None) is (e["vendor"] == "NVIDIA") for e in catalog.heads(catalog.DEVICES))
+    wanted = {"t4": (7, 5), "a100-80gb-sxm": (8, 0), "rtx-3090": (8, 6), "l4": (8, 9), "h200-141gb-sxm": (9, 0)}
+    assert wanted.items() <= found.items()
+    assert found["b200-180gb"] == (10, 0) and found["rtx-5090"] == (12, 0)
