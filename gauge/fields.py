@@ -46,7 +46,6 @@ COMMON = frozenset(
         "device",
         "devices",
         "device_memory",
-        "timeline",
     }
 )
 """Fields that every runtime reads."""

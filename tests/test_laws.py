@@ -91,6 +91,11 @@ def test_the_course_of_a_step_has_its_maximum_at_the_peak(runtime: str, more: Re
     courses(found)
 
 
+def test_a_runtime_without_a_course_says_so() -> None:
+    said = answer_to({"model": "gpt2", "runtime": "vllm", "timeline": True}, deep=False)["warnings"]
+    assert any(line.startswith("Timeline (timeline) is not used") for line in said)
+
+
 # ---------------------------------------------------------------------------------------------------- text at the door
 LEAVES = (
     st.none()
