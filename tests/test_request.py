@@ -212,3 +212,21 @@ def test_a_short_name_becomes_the_repository_that_a_command_can_fetch() -> None:
     # an alias that is a repository of its own stays what was asked for
     named = answer_to({"model": "meta-llama/Llama-3.1-8B-Instruct", "runtime": "vllm"})["command"]
     assert "vllm serve meta-llama/Llama-3.1-8B-Instruct " in named
+
+
+@pytest.mark.parametrize(
+    ("asked", "ranks"),
+    [
+        ({"runtime": "deepspeed"}, 8),
+        ({"runtime": "megatron", "tensor_parallel": 2, "pipeline_parallel": 2}, 2),
+        ({"runtime": "torchtitan", "context_parallel": 8}, 1),
+        ({"runtime": "fsdp", "data_parallel": 1}, 1),
+        ({"runtime": "megatron", "tensor_parallel": 3, "config.num_attention_heads": 12, "config.hidden_size": 768}, 1),
+        ({"runtime": "vllm", "task": "inference"}, 1),
+    ],
+)
+def test_devices_alone_make_data_parallel_ranks(asked: dict[str, Any], ranks: int) -> None:
+    """As launchers do: a rank on each device that the other degrees leave, unless the user says otherwise."""
+    answer = answer_to({"task": "training", "model": "gpt2", "devices": 8} | asked, deep=False)
+    assert answer["request"]["data_parallel"] == ranks
+    assert any("8 devices make" in w for w in answer["warnings"]) == (ranks > 1)
