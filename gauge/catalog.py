@@ -170,6 +170,7 @@ def device_index() -> list[Entry]:
             "usable_bytes": d.usable,
             "reported_bytes": d.reported,
             "marketing_gb": d.marketing_gb,
+            "words": also_called(e),
         }
         for e in heads(DEVICES)
         for d in (device_of(e),)
@@ -182,6 +183,20 @@ def instances(device: str = "") -> list[Entry]:
 
 
 # ---------------------------------------------------------------------------------------------------- search
+MACS = {"ultra": "mac studio mac pro", "max": "macbook pro mac studio", "pro": "macbook pro mac mini"}
+PLAIN_MAC = "macbook air macbook pro mac mini imac"
+KINDS = {"mobile": "phone smartphone tablet", "cpu": "computer laptop pc server without gpu"}
+
+
+def also_called(entry: Entry) -> str:
+    """Words that people search a device by and that its title lacks: the computers that a chip is in, what a kind is."""
+    kind = entry.get("kind", "")
+    if kind != "apple":
+        return KINDS.get(kind, "")
+    size = next((name for name in MACS if f"-{name}-" in entry["id"]), "")
+    return f"mac macos {MACS.get(size, PLAIN_MAC)}"
+
+
 def search(text: str, limit: int = 20, devices: bool = False) -> list[Entry]:
     """Entries that match, best first: every word must be found, as a word, its beginning, a part, or nearly.
 
@@ -226,7 +241,7 @@ def _haystack(name: str) -> tuple[tuple[Entry, frozenset[str], frozenset[str]], 
     found = []
     for entry in heads(name):
         names = [entry["id"], entry["id"].rpartition("/")[2], entry["title"], *entry["aliases"]]
-        more = [str(entry.get(k) or "") for k in ("family", "organisation", "vendor", "kind")]
+        more = [*(str(entry.get(k) or "") for k in ("family", "organisation", "vendor", "kind")), also_called(entry)]
         words = frozenset(w for text in (*names, *more) for w in _words(text))
         found.append((entry, frozenset(map(_simple, names)), words))
     return tuple(found)

@@ -10,7 +10,7 @@ const load = (url) => {
   return lists.get(url);
 };
 
-const prepared = (row) => ({...row, group: row.family || row.vendor || '', hay: spelled(plain([row.title, row.id, ...(row.aliases ?? []), row.family, row.organisation, row.vendor, row.kind].join(' ')))});
+const prepared = (row) => ({...row, group: row.family || row.vendor || '', hay: spelled(plain([row.title, row.id, ...(row.aliases ?? []), row.family, row.organisation, row.vendor, row.kind, row.words].join(' ')))});
 const plain = (text) => text.toLowerCase().replaceAll(/[^a-z0-9.]+/g, ' ');
 const apart = (text) => text.replaceAll(/([a-z])(?=\d)|(\d)(?=[a-z])/g, '$1$2 ');
 

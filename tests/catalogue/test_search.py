@@ -30,7 +30,15 @@ def test_models_are_found_by_loose_spelling(text: str, id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "id"), [("h100", "h100-80gb-sxm"), ("4090", "rtx-4090"), ("m3 max", "apple-m3-max-36gb"), ("iphone 15", "iphone-15")]
+    ("text", "id"),
+    [
+        ("h100", "h100-80gb-sxm"),
+        ("4090", "rtx-4090"),
+        ("m3 max", "apple-m3-max-36gb"),
+        ("macbook pro m3 max", "apple-m3-max-36gb"),
+        ("mac studio m2 ultra", "apple-m2-ultra-64gb"),
+        ("iphone 15", "iphone-15"),
+    ],
 )
 def test_devices_are_found_by_loose_spelling(text: str, id: str) -> None:
     assert catalog.search(text, 3, devices=True)[0]["id"] == id
@@ -70,3 +78,8 @@ def test_an_unknown_name_comes_with_a_suggestion() -> None:
 def test_instances_of_a_device() -> None:
     assert all(e["device"] == "h100-80gb-sxm" for e in catalog.instances("h100-80gb-sxm"))
     assert catalog.instances("h100-80gb-sxm")
+
+
+@pytest.mark.parametrize("word", ["mac", "macbook", "imac", "phone", "laptop"])
+def test_devices_are_found_by_what_they_are(word: str) -> None:
+    assert catalog.search(word, 3, devices=True)
