@@ -89,18 +89,10 @@ class Plan:
         "model",
     )
     parameters: int | None = knob(
-        None,
-        "count",
-        "Parameters",
-        "Only where neither model nor config is known: a generic architecture is derived.",
-        "model",
+        None, "count", "Parameters", "Only where neither model nor config is known: a generic architecture is derived.", "model"
     )
     gguf_types: dict[str, int] | None = knob(
-        None,
-        "map",
-        "GGUF tensor types",
-        "Elements of each tensor type, as a GGUF file's header lists them.",
-        "model",
+        None, "map", "GGUF tensor types", "Elements of each tensor type, as a GGUF file's header lists them.", "model"
     )
     task: str = knob(
         "inference",
@@ -112,13 +104,7 @@ class Plan:
         prominent=True,
     )
     runtime: str = knob(
-        "transformers",
-        "choice",
-        "Runtime",
-        "Whose allocation policy applies.",
-        "task",
-        choices="runtimes",
-        prominent=True,
+        "transformers", "choice", "Runtime", "Whose allocation policy applies.", "task", choices="runtimes", prominent=True
     )
     runtime_version: str = knob(
         "",
@@ -148,47 +134,20 @@ class Plan:
         prominent=True,
     )
     prompt_length: int | None = knob(
-        None,
-        "tokens",
-        "Prompt length",
-        "Tokens of the longest single prefill.",
-        "size",
-        tasks=INFERENCE,
-        unit="tokens",
+        None, "tokens", "Prompt length", "Tokens of the longest single prefill.", "size", tasks=INFERENCE, unit="tokens"
     )
     target_length: int | None = knob(
-        None,
-        "tokens",
-        "Target length",
-        "Decoder tokens of an encoder-decoder model.",
-        "size",
-        unit="tokens",
+        None, "tokens", "Target length", "Decoder tokens of an encoder-decoder model.", "size", unit="tokens"
     )
     image_size: int | None = knob(None, "count", "Image size", "Pixels on one side, for vision models.", "size", unit="pixels")
     device: str | None = knob(
-        None,
-        "device",
-        "Device",
-        "The fit is judged against the memory that its driver reports.",
-        "hardware",
-        prominent=True,
+        None, "device", "Device", "The fit is judged against the memory that its driver reports.", "hardware", prominent=True
     )
     devices: int | None = knob(
-        None,
-        "count",
-        "Devices",
-        "How many; the product of the degrees where left out, 0 for none.",
-        "hardware",
-        least=0,
+        None, "count", "Devices", "How many; the product of the degrees where left out, 0 for none.", "hardware", least=0
     )
     device_memory: int | None = knob(
-        None,
-        "bytes",
-        "Device memory",
-        "Overrides the catalogue's figure.",
-        "hardware",
-        unit="bytes",
-        least=2**20,
+        None, "bytes", "Device memory", "Overrides the catalogue's figure.", "hardware", unit="bytes", least=2**20
     )
     dtype: str = knob(
         "bfloat16",
@@ -199,20 +158,10 @@ class Plan:
         choices=_plain(*DTYPES),
     )
     quantization: str = knob(
-        "none",
-        "choice",
-        "Quantization",
-        "How the weights are stored.",
-        "precision",
-        choices="quantizations",
+        "none", "choice", "Quantization", "How the weights are stored.", "precision", choices="quantizations"
     )
     sparsity: str = knob(
-        "none",
-        "text",
-        "Sparsity",
-        "Pruned weights: 2:4, or the fraction removed.",
-        "precision",
-        placeholder="none, 2:4 or 0.5",
+        "none", "text", "Sparsity", "Pruned weights: 2:4, or the fraction removed.", "precision", placeholder="none, 2:4 or 0.5"
     )
     attention: str = knob(
         "sdpa", "choice", "Attention kernel", "sdpa is what PyTorch would pick.", "precision", choices=ATTENTION_CHOICES
@@ -267,33 +216,16 @@ class Plan:
     )
     enforce_eager: bool = knob(False, "flag", "No CUDA graphs", "Run without captured graphs.", "cache", tasks=INFERENCE)
     gpu_layers: int | None = knob(
-        None,
-        "count",
-        "Layers on the GPU",
-        "Layers offloaded to the GPU; all where left out.",
-        "cache",
-        tasks=INFERENCE,
-        least=0,
+        None, "count", "Layers on the GPU", "Layers offloaded to the GPU; all where left out.", "cache", tasks=INFERENCE, least=0
     )
     ubatch_size: int | None = knob(
         None, "tokens", "Micro-batch tokens", "Tokens that one graph computes.", "cache", tasks=INFERENCE, unit="tokens"
     )
     parallel_slots: int | None = knob(
-        None,
-        "count",
-        "Slots",
-        "A cache for each of N slots; left out, the server's unified slots.",
-        "cache",
-        tasks=INFERENCE,
+        None, "count", "Slots", "A cache for each of N slots; left out, the server's unified slots.", "cache", tasks=INFERENCE
     )
     cpu_moe_layers: int | None = knob(
-        None,
-        "count",
-        "Expert layers on the CPU",
-        "Layers whose experts stay in host memory.",
-        "cache",
-        tasks=INFERENCE,
-        least=0,
+        None, "count", "Expert layers on the CPU", "Layers whose experts stay in host memory.", "cache", tasks=INFERENCE, least=0
     )
     method: str = knob(
         "full",
@@ -307,22 +239,11 @@ class Plan:
     )
     lora_rank: int = knob(16, "count", "LoRA rank", "Inner size of each adapter.", "method", tasks=TRAINING)
     lora_targets: str = knob(
-        "attention",
-        "text",
-        "LoRA targets",
-        "attention, all-linear, or names such as q_proj,v_proj.",
-        "method",
-        tasks=TRAINING,
+        "attention", "text", "LoRA targets", "attention, all-linear, or names such as q_proj,v_proj.", "method", tasks=TRAINING
     )
     lora_dropout: float = knob(0.0, "fraction", "LoRA dropout", "On the adapters' input.", "method", tasks=TRAINING)
     lora_dtype: str = knob(
-        "float32",
-        "choice",
-        "Adapter data type",
-        "What adapters are held in.",
-        "method",
-        tasks=TRAINING,
-        choices=_plain(*DTYPES),
+        "float32", "choice", "Adapter data type", "What adapters are held in.", "method", tasks=TRAINING, choices=_plain(*DTYPES)
     )
     upcast_frozen: bool = knob(
         False, "flag", "Upcast frozen parts", "Norms, embeddings and head in float32.", "method", tasks=TRAINING
@@ -348,12 +269,7 @@ class Plan:
         prominent=True,
     )
     optimizer_in_backward: bool = knob(
-        False,
-        "flag",
-        "Step inside backward",
-        "Each gradient is used and freed as it appears.",
-        "method",
-        tasks=TRAINING,
+        False, "flag", "Step inside backward", "Each gradient is used and freed as it appears.", "method", tasks=TRAINING
     )
     precision: str = knob(
         "mixed",
@@ -427,12 +343,7 @@ class Plan:
         1, "count", "Virtual stages", "Chunks of layers on each pipeline stage.", "parallel", tasks=TRAINING
     )
     microbatches: int | None = knob(
-        None,
-        "count",
-        "Micro-batches",
-        "In one pipeline schedule; the degree where left out.",
-        "parallel",
-        tasks=TRAINING,
+        None, "count", "Micro-batches", "In one pipeline schedule; the degree where left out.", "parallel", tasks=TRAINING
     )
     zero_stage: int = knob(
         0,
