@@ -30,9 +30,15 @@ def sentence(reading: Reading) -> str:
         return f"Too large for {on(reading)}: short by {scale.text(-reading.spare)}{each}. Needs {need}."
     if reading.verdict == "tight":
         return (
-            f"Tight on {on(reading)}: {scale.text(reading.spare)} to spare{each}, less than the estimate's range. Needs {need}."
+            f"Tight on {on(reading)}: {scale.text(reading.spare)} {left(reading)}{each}, less than the estimate's range. "
+            f"Needs {need}."
         )
-    return f"Fits on {on(reading)} with {scale.text(reading.spare)} to spare{each}. Needs {need}."
+    return f"Fits on {on(reading)} with {scale.text(reading.spare)} {left(reading)}{each}. Needs {need}."
+
+
+def left(reading: Reading) -> str:
+    """What the leftover is: an engine that reserves a share keeps more of its cache in it."""
+    return "free for more cache" if reading.reserves else "to spare"
 
 
 def verdict(reading: Reading) -> Markup:
@@ -42,7 +48,7 @@ def verdict(reading: Reading) -> Markup:
     if spare is None:
         figure: Markup | None = None
     else:
-        word = "short" if spare < 0 else "to spare"
+        word = "short" if spare < 0 else left(reading)
         figure = tag("span", tag("b", scale.text(abs(spare)), class_="num"), f" {word}", class_="figure")
     head = tag(
         "p",
