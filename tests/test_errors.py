@@ -73,7 +73,7 @@ WRONG: list[tuple[Request, str]] = [
     ({"lora_rank": 1_000_000, "method": "lora", "task": "training"}, "lora_rank"),
     ({"lora_rank": 4096, "lora_targets": "k_proj", "method": "lora", "task": "training"}, "lora_rank"),
     ({"method": "lora", "runtime": "megatron", "task": "training"}, "method"),
-    ({"pipeline_parallel": 5, "runtime": "megatron", "task": "training"}, "pipeline_parallel"),
+    ({"pipeline_parallel": 64, "runtime": "megatron", "task": "training"}, "pipeline_parallel"),
     ({"runtime": "vllm", "device": "pixel-8"}, "runtime"),
     ({"runtime": "llama.cpp", "kv_cache_dtype": "q8_0", "attention": "eager"}, "kv_cache_dtype"),
     ({"runtime": "llama.cpp", "devices": 131072}, "devices"),

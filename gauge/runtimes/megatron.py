@@ -18,6 +18,7 @@ from gauge.layers.attention import Attention
 from gauge.layers.mlp import MLP
 from gauge.memory.optimizer import optimizer_of
 from gauge.memory.sharding import expert_tensor
+from gauge.memory.stages import shares
 from gauge.memory.step import Gradients
 from gauge.optimizers import Optimizer
 from gauge.overheads import overhead
@@ -86,11 +87,6 @@ def check(case: Case) -> None:
     if case.plan.method != "full":
         remedy = "use method=full, or runtime=transformers"
         raise RequestError("method", "Megatron-LM trains all weights", remedy, ({"runtime": "transformers"},))
-    layers, stages = len(case.model.decoder.blocks), case.plan.pipeline_parallel
-    if layers % stages:
-        fitting = [d for d in range(1, layers + 1) if layers % d == 0]
-        nearest = max((d for d in fitting if d <= stages), default=1)
-        raise RequestError("pipeline_parallel", f"{stages} stages do not divide {layers} layers", f"use {nearest}")
 
 
 def command(case: Case) -> str:
@@ -125,6 +121,10 @@ def _settings(case: Case) -> Iterator[str]:
     ):
         if degree > 1:
             yield f"--{name} {degree}"
+    layers = len(case.model.decoder.blocks)
+    if layers % plan.pipeline_parallel:
+        pieces = [f"t*{size}" for size in shares(layers, plan.pipeline_parallel)]
+        yield f'--pipeline-model-parallel-layout "E{"|".join(pieces)}L"'
     if plan.sequence_parallel:
         yield "--sequence-parallel"
     if plan.virtual_pipeline > 1:

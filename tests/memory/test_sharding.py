@@ -97,7 +97,7 @@ def test_the_fullest_stage_is_named() -> None:
     assert any("fullest pipeline stage" in text for text in answer["warnings"])
 
 
-@pytest.mark.parametrize(("stages_", "tied"), [(2, False), (4, False), (8, False), (4, True)])
+@pytest.mark.parametrize(("stages_", "tied"), [(2, False), (3, False), (4, False), (8, False), (4, True)])
 def test_the_pools_of_all_stages_add_up_to_the_model(stages_: int, tied: bool) -> None:
     """A pool for each kind of stage with its devices; tied, the last stage has a copy of the token table."""
     plan = {"runtime": "megatron", "pipeline_parallel": stages_, "tensor_parallel": 2, "data_parallel": 3}
@@ -135,7 +135,6 @@ def test_one_stage_has_no_place(trainer: str) -> None:
     [
         ("tensor_parallel", {"tensor_parallel": 3}),
         ("pipeline_parallel", {"pipeline_parallel": 9}),
-        ("pipeline_parallel", {"pipeline_parallel": 3}),
         ("virtual_pipeline", {"virtual_pipeline": 2}),
         ("expert_parallel", {"expert_parallel": 2}),
         ("context_parallel", {"context_parallel": 7}),

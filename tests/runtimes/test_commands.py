@@ -111,6 +111,7 @@ def test_options_say_where_they_are_documented(trainer: str) -> None:
     [
         ("megatron", DEGREES, {"--tensor-model-parallel-size": "2", "--expert-model-parallel-size": "4", "--num-layers": "8"}),
         ("megatron", DEGREES | {"expert_tensor_parallel": 1}, {"--pipeline-model-parallel-size": "2"}),
+        ("megatron", {"pipeline_parallel": 3}, {"--pipeline-model-parallel-layout": "Et*3|t*3|t*2L"}),
         (
             "megatron",
             {"zero_stage": 1, "data_parallel": 8, "shard_degree": 2},
