@@ -75,6 +75,7 @@ def markdown(reading: Reading) -> str:
         found += [f"| **Total** | **{scale.need(pool['device'])}** |", "", f"Range: {_span(reading, pool)}."]
     if reading.spare is not None:
         found += ["", f"**{sentence(reading)}**"]
+    found += [line for told in ("; ".join(_limits(reading)),) if told for line in ("", f"Limits: {told}.")]
     warnings = reading.answer["warnings"]
     return _spaced([*found, *([""] if warnings else []), *(f"* {w}" for w in warnings)])
 
