@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gauge import abilities
+from gauge.architecture import EDIT
 from gauge.case import Case, Runtime
 from gauge.errors import listed
 from gauge.fields import COMMON
 from gauge.plan import DEFAULTS, KNOBS
-from gauge.request import DEGREES, EDIT
+from gauge.request import DEGREES
 from gauge.runtimes import of_task, runtime
 from gauge.versions import beyond
 

@@ -5,14 +5,15 @@ One reading for every door: form, link, command line, JSON, Python.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from gauge.architecture import EDIT, NESTED, inside, model_of
 from gauge.case import Case, Runtime, check_divides
 from gauge.catalog import load_device, load_model
-from gauge.errors import RequestError, RequestErrors, shown, word
+from gauge.errors import RequestError, RequestErrors, word
 from gauge.fields import SCHEMA, nearest, read_field, read_json, schema
 from gauge.hardware import Cluster
 from gauge.layers.attention import Attention
@@ -20,7 +21,7 @@ from gauge.memory.adapters import check_rank, targets_of
 from gauge.model import Model
 from gauge.plan import DEFAULTS, KNOBS, Plan
 from gauge.quantization import GGUF_FILE_TYPES, share_kept
-from gauge.readers import generic, huggingface, quantization_config
+from gauge.readers import quantization_config
 from gauge.remedy import remedied
 from gauge.runtimes import runtime
 
@@ -31,9 +32,6 @@ DEGREES = ("tensor_parallel", "pipeline_parallel", "data_parallel", "context_par
 GGUF_RUNTIMES = ("llama.cpp", "textbook")
 INSTEAD = ("config", "parameters")  # what describes a model without its name
 IGNORED = frozenset({"id", "v", "schema"})
-EDIT = "config."
-NESTED = "text_config."  # where a wrapper's config keeps its language model
-SAME_COUNT = 20  # a count of parameters given beside a model may be off by one part in so many: "8B"
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Asked:
         if not name.startswith(EDIT):
             return self.values.get(name)
         path = name.removeprefix(EDIT)
-        return self.edits[path] if path in self.edits else _inside(self.values.get("config"), path)
+        return self.edits[path] if path in self.edits else inside(self.values.get("config"), path)
 
     def works(self, changes: Mapping[str, Any]) -> bool:
         """Whether the request with these changes makes a case."""
@@ -106,17 +104,10 @@ def _with_own(error: RequestError, asked: Asked) -> RequestError:
     if path not in asked.edits or asked.value("config") is not None:
         return error
     keys = load_model(asked.values.get("model") or DEFAULTS["model"])["config"]
-    own = next((value for value in (_inside(keys, path), _inside(keys, NESTED + path)) if value is not None), None)
+    own = next((value for value in (inside(keys, path), inside(keys, NESTED + path)) if value is not None), None)
     if own is None:
         return error
     return error.edited(remedy=f"{error.remedy}; the model's own is {word(own)}", fixes=(*error.fixes, {error.field: own}))
-
-
-def _inside(keys: Any, path: str) -> Any:
-    """The value under a dotted path; None where there is none."""
-    for key in path.split("."):
-        keys = keys.get(key) if isinstance(keys, Mapping) else None
-    return keys
 
 
 def read(request: Mapping[str, Any]) -> Asked:
@@ -202,70 +193,7 @@ def _check_devices(case: Case, profile: Runtime) -> None:
         raise RequestError("devices", f"{count} for {named} = {need:,} ranks", f"use {need}", fixes)
 
 
-# ---------------------------------------------------------------------------------------------------- model
-def model_of(values: Mapping[str, Any], edits: Mapping[str, Any]) -> Model:
-    """The model that `model`, `config`, edits or `parameters` describe. Raises RequestError."""
-    name, config, parameters = values.get("model", DEFAULTS["model"]), values.get("config"), values.get("parameters")
-    entry = _entry(name, config) if name else None
-    if entry is not None and config is not None and "model_type" not in config:
-        changes = {key: value for key, value in config.items() if entry["config"].get(key) != value}
-        config, edits = None, {**changes, **edits}
-    keys = dict(entry["config"] if entry is not None and config is None else config or {})
-    if not keys and parameters:
-        return generic.from_parameters(parameters)
-    before = dict(keys)
-    keys = huggingface.edited(keys, edits)
-    model = huggingface.read(keys)
-    if parameters and abs(parameters - model.parameters) * SAME_COUNT > model.parameters:
-        raise RequestError(
-            "parameters",
-            f"{'the model' if config else name} has {model.parameters:,} parameters, not {parameters:,}",
-            "leave it out",
-            ({"parameters": None}, {"model": None, "config": None}),
-        )
-    id = name or "custom"
-    if entry is not None and config is None and "/" not in id:
-        id = entry["id"]  # a short name of the catalogue is nobody's repository
-    title = entry["title"] if entry and config is None else id
-    source = entry["source"] if entry and config is None else "the config given"
-    if edits:
-        title += ", edited: " + ", ".join(f"{k} {_old(before, k)}{shown(v, 24)}" for k, v in edits.items())
-    notes = (*model.notes, *_idle_edits(model, before, edits), *_foreign(entry, config))
-    return model.edited(id=id, title=title, source=source, notes=notes)
-
-
-def _idle_edits(model: Model, before: Mapping[str, Any], edits: Mapping[str, Any]) -> Iterator[str]:
-    """A remark on every edit of a key that the config did not have and that its reader does not ask for."""
-    for key in edits:
-        if _inside(before, key) is not None or _inside(before, NESTED + key) is not None:
-            continue
-        others = {k: v for k, v in edits.items() if k != key}
-        without = huggingface.read(huggingface.edited(before, others))
-        if (without.parts, without.head, without.max_length) == (model.parts, model.head, model.max_length):
-            near = nearest(key, before, most=1)
-            yield f"{EDIT}{key} changes nothing" + (f"; did you mean {EDIT}{near[0]}?" if near else ".")
-
-
-def _foreign(entry: Mapping[str, Any] | None, config: Mapping[str, Any] | None) -> Iterator[str]:
-    """A remark where the config given is of another family than the model named beside it."""
-    if entry is None or config is None or config.get("model_type") == entry["config"].get("model_type"):
-        return
-    yield f"The config given is read, a {shown(config.get('model_type'), 40)}, not the catalogue's {entry['title']}."
-
-
-def _old(keys: Mapping[str, Any], key: str) -> str:
-    return f"{shown(keys[key], 24)} → " if key in keys else ""
-
-
-def _entry(name: str, config: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    try:
-        return load_model(name)
-    except RequestError:
-        if config is None:
-            raise
-        return None
-
-
+# ---------------------------------------------------------------------------------------------------- defaults
 def _replicated(plan: Plan, given: frozenset[str]) -> Plan:
     """The plan with `data_parallel` as launchers set it where the user gave only a number of devices: what the other
     degrees leave of them.

@@ -38,6 +38,7 @@ ORDER = (
     "catalog",
     "fields",
     "remedy",
+    "architecture",
     "request",
     "remarks",
     "estimation",
