@@ -12,13 +12,15 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from gauge.api import answer_to
+from gauge.catalog import load_model
 from gauge.units import format_bytes
-from gauge.view import page, picture
+from gauge.view import page, picture, plain
 from tests.truth.scoring import Json, cases, gates
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +66,12 @@ def worked() -> str:
     return "\n".join(["```text", *lines, "```"])
 
 
-SECTIONS = {"worked": worked, "accuracy": accuracy}
+def answered() -> str:
+    """What the README's own question prints."""
+    return "\n".join(["```text", plain.table(plain.read(answer_to(SHOWN))), "```"])
+
+
+SECTIONS = {"answer": answered, "worked": worked, "accuracy": accuracy}
 
 
 def section(name: str, text: str = README) -> str:
@@ -90,8 +97,9 @@ def test_the_picture_is_what_the_code_draws() -> None:
     assert PICTURE.read_text(encoding="utf-8") == drawn()
 
 
-def test_the_worked_number_is_what_the_engine_says() -> None:
-    assert section("worked") == worked()
+@pytest.mark.parametrize("name", ["answer", "worked"])
+def test_what_is_shown_is_what_the_engine_says(name: str) -> None:
+    assert section(name) == SECTIONS[name]()
 
 
 def test_the_accuracy_claimed_is_reached() -> None:
@@ -101,11 +109,35 @@ def test_the_accuracy_claimed_is_reached() -> None:
     assert all(claimed >= now for claimed, now in zip(percents(section("accuracy")), percents(accuracy()), strict=True))
 
 
-@pytest.mark.parametrize("line", [c for c in re.findall(r"^python -m gauge .*$", README, re.M) if "=" in c])
-def test_commands_run(line: str) -> None:
-    words = shlex.split(line, comments=True)[1:]
-    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "GiB" in done.stdout, done.stderr
+COMMANDS = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^python -m gauge [^<\n]*$", README, re.M)]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_commands_run(words: list[str], tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(load_model("gpt2")["config"]), encoding="utf-8")
+    words = [w.replace("@config.json", f"@{config}") for w in words]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    assert not any("=" in w for w in words) or "GiB" in done.stdout
+
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+NAMED = sorted(set(re.findall(r"python (build\.py|-m) ?([\w. /-]*)", README + CONTRIBUTING)))
+
+
+@pytest.mark.parametrize(("how", "what"), NAMED, ids=map(" ".join, NAMED))
+def test_commands_that_are_named_exist(how: str, what: str) -> None:
+    """Verbs of the build are verbs, modules can be found, and folders to be tested are there."""
+    first, *more = what.split()
+    if how == "build.py":
+        assert (
+            subprocess.run([sys.executable, "build.py", first, "--help"], cwd=ROOT, capture_output=True, check=False).returncode
+            == 0
+        )
+    else:
+        assert find_spec(first) is not None
+        assert first != "pytest" or all((ROOT / place).exists() for place in more)
 
 
 def test_python_example_runs() -> None:

@@ -48,7 +48,7 @@ def table(reading: Reading) -> str:
         found += ["", caption(pool, str(pool["peak"]))]
         found += [f"  {label:<{LABEL}}{scale.text(steps):>{AMOUNT}}" for label, steps in _components(reading, pool)]
         found.append(f"  {'Total':<{LABEL}}{scale.need(pool['device']):>{AMOUNT}}   ({_span(reading, pool)})")
-        found += [f"  Least certain: {told}" for told in (", ".join(_loose(reading, pool)),) if told]
+        found += [f"  Least certain: {told}" for told in ("; ".join(_loose(reading, pool)),) if told]
     if reading.spare is not None:
         found += ["", sentence(reading)]
     found += [f"Limits: {told}." for told in ("; ".join(_limits(reading)),) if told]
@@ -121,7 +121,7 @@ def _loose(reading: Reading, pool: Json) -> Iterator[str]:
     for row in rows:
         low, high = row.item["low"], row.item["high"]
         if low < high and (high - low) * WIDE >= pool["high"] - pool["low"]:
-            yield f"{row.label} {_between(reading, low, high)}"
+            yield f"{row.label}, {_between(reading, low, high)}"
 
 
 def _limits(reading: Reading) -> Iterator[str]:
