@@ -146,7 +146,8 @@ class GatedDeltaNet:
 class KimiDelta:
     """Kimi Delta Attention: a decay for every channel.
 
-    `decay` and `gate` are each made by a bottleneck as wide as a head (`low`) or by one projection (`full`).
+    `decay` and `gate` are each made by a bottleneck as wide as a head (`low`) or by one projection (`full`). `padded`:
+    the decays' vector is as long as a head, though there are fewer heads (Kimi K3).
     """
 
     hidden: int
@@ -155,6 +156,7 @@ class KimiDelta:
     taps: int = 4
     decay: str = "low"
     gate: str = "low"
+    padded: bool = False
 
     @property
     def inner(self) -> int:
@@ -210,7 +212,7 @@ class KimiDelta:
         return Norm("o_norm", self.head, over=Dim.HEAD)
 
     def _vectors(self) -> Iterator[Tensor]:
-        yield vector("A_log", "ssm_a", (Dim.HEADS, self.heads))
+        yield vector("A_log", "ssm_a", (Dim.HEADS, max(self.heads, self.head) if self.padded else self.heads))
         yield vector("dt_bias", "ssm_dt_bias", (Dim.INNER, self.inner))
 
     def weights(self) -> Iterator[Tensor]:

@@ -21,6 +21,11 @@ INCLUDES = {
     "causal_masks",
     "fp8_scales",
     "shared_kv",
+    "router_bias",
+    "rotary_buffers",
+    "position_ids",
+    "pooler",
+    "layer_scalars",
 }
 MODEL_FIELDS = {
     "id": str,

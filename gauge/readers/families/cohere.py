@@ -18,14 +18,15 @@ def read(config: Config) -> Model:
     return parallel(config, [None] * config.layers())
 
 
-def parallel(config: Config, windows: list[int | None]) -> Model:
-    """Branches side by side; each layer with its window."""
+def parallel(config: Config, windows: list[int | None], everywhere: bool = True) -> Model:
+    """Branches side by side; each layer with its window. `everywhere`: layers without one have positions too."""
     hidden = config.integer("hidden_size")
     feed = llama.mlp(config, bias=False)
     norms = "heads" if config.flag("use_qk_norm") else ""
 
     def make(window: int | None) -> Block:
-        mixer = llama.attention(config, window=window, norms=norms, norm_kind="layer")
+        positions = {} if everywhere or window is not None else {"rotary": 0}
+        mixer = llama.attention(config, window=window, norms=norms, norm_kind="layer", **positions)
         return Block((Residual(mixer, pre=Norm("input_layernorm", hidden, "layer")), Residual(feed)), parallel=True)
 
     return llama.decoder(config, blocks(windows, make), Norm("norm", hidden, "layer"), tied=True)

@@ -16,4 +16,4 @@ def read(config: Config) -> Model:
     every = config.integer("sliding_window_pattern", "_sliding_window_pattern", default=4)
     window = config.integer("sliding_window", default=4096)
     kinds = layer_types(config, config.layers(), lambda i: "sliding_attention" if (i + 1) % every else "full_attention")
-    return cohere.parallel(config, [window if kind == "sliding_attention" else None for kind in kinds])
+    return cohere.parallel(config, [window if kind == "sliding_attention" else None for kind in kinds], everywhere=False)

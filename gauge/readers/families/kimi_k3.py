@@ -1,4 +1,4 @@
-"""Kimi K3: MoonViT without biases, merged patches, two matrices, a Kimi Linear language model.
+"""Kimi K3: MoonViT without biases, merged patches, two matrices and a norm, a Kimi Linear language model.
 
 Source: the config.json of moonshotai/Kimi-K3; transformers 5.23 models/kimi_k25 and models/kimi_linear.
 """
@@ -19,10 +19,10 @@ def read(config: Config) -> Model:
     kernel = vision.integers("merge_kernel_size", default=[2, 2])
     wide = width * kernel[0] * kernel[-1]
     steps = (
-        Norm("mm_projector.pre_norm", width),
         Merge(kernel[0] * kernel[-1]),
         linear("mm_projector.in_proj", wide, wide, False),
         Activate(vision.text("projector_hidden_act", default="gelu")),
         linear("mm_projector.out_proj", wide, text.hidden, False),
+        Norm("mm_projector.post_norm", text.hidden),
     )
     return joined(config, text, vision_part(config, "moonvit"), *steps)
