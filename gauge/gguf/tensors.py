@@ -15,6 +15,7 @@ from math import prod
 
 from gauge.formats import FLOAT32
 from gauge.layers.attention import Attention
+from gauge.layers.experts import Experts
 from gauge.layers.latent_attention import LatentAttention
 from gauge.model import Model, Part
 from gauge.tensor import Dim, Tensor, extent, tensor
@@ -45,6 +46,7 @@ NAMES = {
     "shared_expert_up": "ffn_up_shexp",
     "shared_expert_down": "ffn_down_shexp",
     "router": "ffn_gate_inp",
+    "router_correction": "exp_probs_b",
     "shared_expert_router": "ffn_gate_inp_shexp",
     "ssm_conv": "ssm_conv1d",
     "conv_in": "shortconv.in_proj",
@@ -63,6 +65,9 @@ OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta"})
 PADDING_ROWS = 2
 FUSED_GATES = frozenset({"phi3", "glm", "glm4", "chatglm"})
 JOINED_ATTENTION = frozenset({"nomic_bert"})
+PARTLY_ROTATED = frozenset({"gemma4", "gemma4_text", "gemma4_unified"})
+# Scores of experts are steered by a bias that these families' checkpoints hold as a buffer, not as a parameter.
+STEERED = frozenset({"glm4_moe", "solar_open", "minimax_m2", "minimax_m3_text", "minimax_m3_vl", "minimax_m3"})
 TEXT_PARTS = ("tokens", "source", "target")
 
 
@@ -142,6 +147,9 @@ def _rotary_factors(model: Model) -> Iterator[Stored]:
     layer = model.first(Attention)
     if layer is None or not layer.rotary:
         return
+    if model.family in PARTLY_ROTATED:
+        head = max(one.head for b in model.decoder.blocks for one in b.layers if isinstance(one, Attention))
+        yield Stored("rope_freqs", tensor("rope_freqs", FLOAT32, (Dim.HEAD, head // 2)), head // 2, floating=True)
     names = {"llama3": ("rope_freqs",), "longrope": ("rope_factors_long", "rope_factors_short")}.get(str(kind), ())
     for name in names:
         yield Stored(name, tensor(name, FLOAT32, (Dim.HEAD, layer.rotary // 2)), layer.rotary // 2, floating=True)
@@ -155,6 +163,9 @@ def _block(block: object, family: str, split_latent: bool) -> Iterator[Stored]:
                 yield replace(made, name=cross + made.name) if made.name.startswith("attn_") else made
         if family in JOINED_ATTENTION and isinstance(step.body, Attention):
             yield _joined(step.body)
+        if family in STEERED and isinstance(step.body, Experts) and not step.body.router.correction:
+            count = step.body.experts
+            yield Stored("exp_probs_b", tensor("exp_probs_b", FLOAT32, (Dim.EXPERTS, count)), count, floating=True)
 
 
 def _converted(one: Tensor, body: object, family: str, split_latent: bool) -> Iterator[Stored]:

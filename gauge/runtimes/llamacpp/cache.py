@@ -20,7 +20,7 @@ from gauge.layers.short_convolution import ShortConvolution
 from gauge.layers.state_space import Mamba1, Mamba2
 from gauge.memory.collect import stacked
 from gauge.model import Model
-from gauge.runtimes.llamacpp.context import Context, reach
+from gauge.runtimes.llamacpp.context import Context, attentions, reach
 from gauge.tensor import Dim, Extent, Tensor, extent, tensor
 
 WHY_CACHE = "The cache is made for the whole context when the server starts, however much of it requests use."
@@ -28,6 +28,10 @@ WHY_WINDOW = "A windowed layer keeps its window for every sequence and one micro
 WHY_STATE = "A recurrent layer folds the past into a state whose size does not depend on the context; one a slot."
 CACHE_SOURCE = "ggml-org/llama.cpp src/llama-kv-cache.cpp; sizes as printed at start"
 STATE_SOURCE = "ggml-org/llama.cpp src/llama-memory-recurrent.cpp; sizes as printed at start"
+
+
+# Families in which layers without attention are given a cache like the others: no keys, but values if those are padded.
+UNFILTERED = frozenset({"nemotron-nas", "deci"})
 
 
 class Formats(NamedTuple):
@@ -60,13 +64,20 @@ def block_state(model: Model, index: int, context: Context, formats: Formats) ->
     """What one block keeps."""
     if index >= len(model.decoder.blocks):
         return
+    if context.padded and model.family in UNFILTERED and not _mixes(model.decoder.blocks[index].layers):
+        widest = Extent(Dim.ELEMENTS, widest_values(model), widest_values(model), "of the widest layer")
+        yield Tensor("value cache of layers without attention", (*_room(context, None), widest), formats.value, role="full")
     for layer in model.decoder.blocks[index].layers:
-        if isinstance(layer, Attention) and layer.caches and not layer.cross:
-            yield from _heads(layer, context, formats)
+        if isinstance(layer, Attention) and layer.caches and not layer.cross and not layer.borrows:
+            yield from _heads(model, layer, context, formats)
         elif isinstance(layer, LatentAttention):
             yield from _latent(layer, context, formats)
         else:
             yield from _recurrent(layer, context.slots)
+
+
+def _mixes(layers: Iterable[object]) -> bool:
+    return any(isinstance(layer, (Attention, LatentAttention)) for layer in layers)
 
 
 def _room(context: Context, window: int | None) -> tuple[Extent, ...]:
@@ -81,17 +92,29 @@ def _room(context: Context, window: int | None) -> tuple[Extent, ...]:
     return (room,) if context.streams == 1 else (extent(Dim.SLOTS, context.streams), room)
 
 
-def _heads(layer: Attention, context: Context, formats: Formats) -> Iterator[Tensor]:
+def _heads(model: Model, layer: Attention, context: Context, formats: Formats) -> Iterator[Tensor]:
     room = _room(context, reach(layer))
     role = "windowed" if context.kept(reach(layer)) < context.cells else "full"
     word = "windowed layers' " if role == "windowed" else ""
     heads = extent(Dim.KV_HEADS, layer.kv_heads)
-    for name, size, form in (("key", layer.head, formats.key), ("value", layer.values_head, formats.value)):
-        yield Tensor(f"{word}{name} cache", (*room, heads, extent(Dim.HEAD, size)), form, role=role)
+    yield Tensor(f"{word}key cache", (*room, heads, extent(Dim.HEAD, layer.head)), formats.key, role=role)
+    values: tuple[Extent, ...] = (heads, extent(Dim.HEAD, layer.values_head))
+    own, widest = layer.kv_heads * layer.values_head, widest_values(model)
+    if context.padded and own < widest:
+        values = (Extent(Dim.ELEMENTS, widest, widest, f"{own:,}, padded to the widest layer's"),)
+    yield Tensor(f"{word}value cache", (*room, *values), formats.value, role=role)
+
+
+def widest_values(model: Model) -> int:
+    """Numbers of a token's values in the widest layer; a transposed cache has rows of that width in every layer."""
+    return max((one.kv_heads * one.values_head for one in attentions(model)), default=0)
 
 
 def _latent(layer: LatentAttention, context: Context, formats: Formats) -> Iterator[Tensor]:
     room = _room(context, None)
+    if layer.indexer and context.policy.indexer:
+        picked = extent(Dim.HEAD, layer.indexer.head)
+        yield Tensor("keys of the indexer", (*room, picked), formats.key, role="full")
     if context.policy.latent:
         yield Tensor("latent cache", (*room, extent(Dim.LATENT, layer.kv_rank + layer.rope)), formats.key, role="full")
         if context.policy.latent_values:

@@ -35,6 +35,11 @@ class Context:
     outputs: int
     policy: Policy
 
+    @property
+    def padded(self) -> bool:
+        """Whether values lie transposed, in rows as wide as the widest layer's."""
+        return self.policy.indices and not self.flash
+
     def kept(self, window: int | None) -> int:
         """Cells of one stream for a layer with that window."""
         if window is None or not self.windowed:

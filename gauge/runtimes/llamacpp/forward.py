@@ -25,7 +25,7 @@ from gauge.layers.short_convolution import ShortConvolution
 from gauge.layers.state_space import Mamba1, Mamba2
 from gauge.layers.together import Together
 from gauge.model import Model
-from gauge.runtimes.llamacpp.cache import Formats
+from gauge.runtimes.llamacpp.cache import Formats, widest_values
 from gauge.runtimes.llamacpp.context import Context, attentions, reach, smaller_cells
 from gauge.runtimes.llamacpp.reserve import Graph, Node, Peak, reserve, stored, view_of
 from gauge.tensor import Dim, tensor
@@ -33,7 +33,7 @@ from gauge.units import round_up
 
 INT32, INT64 = FORMATS["int32"], FORMATS["int64"]
 ROTATION = 64  # side of the smallest rotation matrix; keys take the largest power of two that divides a head
-REACH = 6  # blocks before one that decide where its tensors find room
+REACH = 8  # blocks before one that decide where its tensors find room
 Sized = tuple[Dim, int]
 
 
@@ -187,7 +187,7 @@ class _Forward:
     def block(self, block: Stage, x: Node, last: bool) -> Node:
         """Branches one after the other, or side by side; the last block goes on with the rows that are asked for."""
         if getattr(block, "parallel", False):
-            return self.side_by_side(block, x)
+            return self.side_by_side(block, x, last)
         for index, step in enumerate(block.steps):
             x = self.step(step, x, last and index == 0 and self.model.family not in _NARROWS_LATE)
         return x
@@ -217,11 +217,14 @@ class _Forward:
         self.rows = (Dim.TOKENS, outputs)
         return self.new("rows of outputs", self.hidden, self.rows, of=(x, ids))
 
-    def side_by_side(self, block: Stage, x: Node) -> Node:
+    def side_by_side(self, block: Stage, x: Node, last: bool) -> Node:
         """Attention and MLP from one input; which two are added first differs by family."""
         mixer, mlp = (_only(block.steps, True), _only(block.steps, False))
         normed = self.norm(mixer.pre, x)
         mixed = self.mix(mixer.body, normed)
+        if last:
+            mixed, x = self.narrowed(mixed), self.narrowed(x)
+            normed = normed if mlp.pre else self.narrowed(normed)
         inner = self.feed(mlp.body, self.norm(mlp.pre, x) if mlp.pre else normed)
         if self.model.family == "falcon":
             return self.over(self.over(inner, mixed), x)
@@ -294,7 +297,7 @@ class _Forward:
     @property
     def widest_value(self) -> int:
         """Numbers of a token's values in the widest layer: the rows of a transposed cache."""
-        return max(layer.kv_heads * layer.values_head for layer in attentions(self.model) if layer.caches)
+        return widest_values(self.model)
 
     def projections(self, layer: Attention, x: Node) -> tuple[Node, Node, Node]:
         """Queries, keys and values, as one matrix or three."""
@@ -660,31 +663,8 @@ class _Forward:
 
 
 # Families whose last block goes on with all rows, as speculation may want them.
-_NARROWS_LATE = frozenset(
-    {
-        "deepseek_v2",
-        "deepseek_v3",
-        "kimi_k2",
-        "glm4_moe",
-        "glm4_moe_lite",
-        "gemma4",
-        "gemma4_text",
-        "gpt_oss",
-        "hy_v3",
-        "dots1",
-        "mimo_v2_flash",
-        "nemotron_h",
-        "qwen3_5",
-        "qwen3_5_text",
-        "qwen3_5_moe",
-        "qwen3_5_moe_text",
-        "qwen3_next",
-        "step3p5",
-        "step3p7",
-        "step3p7_text",
-        "solar_open",
-    }
-)
+_NARROWS_LATE = frozenset({"gemma4", "gemma4_text", "gpt_oss", "hy_v3", "nemotron_h", "qwen3_5", "qwen3_5_text"})
+_NARROWS_LATE |= frozenset({"qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next", "step3p5", "step3p7", "step3p7_text"})
 _NARROWS_SUM = frozenset({"falcon_h1"})
 _STREAM_FIRST = frozenset({"lfm2", "lfm2_moe", "jamba"})  # which operand of a sum comes first decides whose place it takes
 _STREAM_FIRST_IN_MLP = frozenset({"phi3"})

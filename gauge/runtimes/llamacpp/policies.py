@@ -32,6 +32,7 @@ class Policy:
     `query_copies`: how often queries are copied before unfused attention: never, twice, or by how wide they are.
     `rotates`: keys and values are rotated on their way into a quantized cache.
     `masked_logits`: the mask still lives when logits are computed. `rewritten`: the quantizer's rule of 2026.
+    `indexer`: sparse attention's indexer caches its own keys.
     `replayed`: the graph on a processor is the one written down in `forward`; `mixed`: one batch may hold tokens and
     vectors, for which two further inputs are reserved.
     """
@@ -52,6 +53,7 @@ class Policy:
     rotates: bool = False
     masked_logits: bool = False
     rewritten: bool = False
+    indexer: bool = False
     replayed: bool = False
     mixed: bool = False
 
@@ -81,7 +83,12 @@ CHANGES = (
     Change(7830, (2026, 2), "no values beside cached latents", {"latent_values": False}),
     Change(8300, (2026, 3), "the quantizer is rewritten", {"rewritten": True}),
     Change(8672, (2026, 4), "quantized caches are rotated", {"rotates": True}),
-    Change(9538, (2026, 6), "the server reserves few outputs", {"few_outputs": True, "logits_extra": 2, "replayed": True}),
+    Change(
+        9538,
+        (2026, 6),
+        "the server reserves few outputs",
+        {"few_outputs": True, "logits_extra": 2, "replayed": True, "indexer": True},
+    ),
     Change(
         11549,
         (2026, 10),
