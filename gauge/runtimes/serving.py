@@ -20,11 +20,12 @@ from gauge.layers.experts import Experts
 from gauge.memory.collect import layered
 from gauge.memory.engine_weights import absorbed, padded_vocabulary, rotary_tables, rounding
 from gauge.memory.overhead import platform
-from gauge.memory.state import cache_formats
+from gauge.memory.state import as_it_is, cache_formats, state_items
 from gauge.memory.weights import stored, weight_items
 from gauge.model import Model
 from gauge.plan import Plan
 from gauge.quantization import store_of
+from gauge.sequence import Sequence
 from gauge.tape import How
 from gauge.tensor import Axis, Dim, Mesh, Rules, Tensor, extent
 from gauge.units import ceil_div, round_up
@@ -39,6 +40,21 @@ TENSOR_RULES: Rules = (
 )
 EXPERT_RULES: Rules = ((Dim.EXPERTS, Axis.EXPERT),)
 VOCAB_MULTIPLE = 64
+USES = frozenset(
+    {
+        "quantization",
+        "sparsity",
+        "kv_cache_dtype",
+        "gpu_memory_utilization",
+        "max_num_seqs",
+        "max_num_batched_tokens",
+        "tensor_parallel",
+        "pipeline_parallel",
+        "data_parallel",
+        "expert_parallel",
+        "prompt_length",
+    }
+)
 WHY_TABLE = "Cosines and sines of every position up to the model's longest; each rank keeps the whole table."
 WHY_ABSORBED = "Latent attention keeps the way up from the latent a second time, in the shape that decoding needs."
 WHY_RESERVE = (
@@ -82,6 +98,11 @@ def formats(plan: Plan, states: Format = FLOAT32) -> Callable[[Tensor], Format]:
     """
     key = format_of(plan.kv_cache_dtype or plan.dtype)
     return cache_formats(key, None, lambda t: states if t.format is FLOAT32 else FORMATS[plan.dtype])
+
+
+def cached(model: Model, plan: Plan, sequence: Sequence, shape: Callable[[Tensor], Tensor] = as_it_is) -> tuple[Item, ...]:
+    """What one device keeps of a sequence between steps, as its share of the heads."""
+    return state_items(model, sequence, formats(plan), TENSOR_RULES, serving_mesh(plan), shape)
 
 
 def shaped(model: Model, degree: int) -> Callable[[Tensor], Tensor]:
@@ -208,6 +229,19 @@ def elsewhere(device: Device | None) -> Iterator[str]:
     """A remark where an engine's policies are known from another platform."""
     if device is not None and platform(device) not in ("cuda", "rocm"):
         yield f"These are the policies of the engine on GPUs of NVIDIA and AMD; on {device.title} another backend runs."
+
+
+# ------------------------------------------------------------------------------------------------ commands
+def options(*pairs: tuple[str, int | float | None]) -> Iterator[str]:
+    """Options of a command line for what was asked for."""
+    for flag, value in pairs:
+        if value is not None:
+            yield f"{flag} {value:g}" if isinstance(value, float) else f"{flag} {value}"
+
+
+def degrees(*pairs: tuple[str, int]) -> Iterator[str]:
+    """Options of a command line for degrees above one."""
+    return options(*((flag, degree if degree > 1 else None) for flag, degree in pairs))
 
 
 # ------------------------------------------------------------------------------------------------ what cannot be

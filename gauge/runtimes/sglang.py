@@ -17,21 +17,10 @@ from gauge.memory.collect import stacked
 from gauge.memory.engine_pass import forward_peak
 from gauge.memory.overhead import context
 from gauge.memory.stages import Stage, stages
-from gauge.memory.state import state_items, without_newest
+from gauge.memory.state import without_newest
 from gauge.overheads import overhead
+from gauge.runtimes import serving as engine
 from gauge.runtimes.release import release
-from gauge.runtimes.serving import (
-    TENSOR_RULES,
-    Rank,
-    answered,
-    captures,
-    check_degrees,
-    elsewhere,
-    engine_weights,
-    formats,
-    profile_how,
-    serving_mesh,
-)
 from gauge.sequence import Sequence
 from gauge.tensor import Dim, Tensor, tensor
 from gauge.units import GIB, MIB
@@ -95,7 +84,7 @@ def _policy(case: Case, windowed: int | None) -> Callable[[int, int | None, int 
 
 def _cache(stage: Stage, case: Case, batch: int, tokens: int, windowed: int | None = None) -> tuple[Item, ...]:
     whole = Sequence(batch, tokens, policy=_policy(case, windowed))
-    return state_items(stage.model, whole, formats(case.plan), TENSOR_RULES, serving_mesh(case.plan), without_newest)
+    return engine.cached(stage.model, case.plan, whole, without_newest)
 
 
 def _bytes(items: Iterable[Item], component: str) -> int:
@@ -119,7 +108,7 @@ def token_bytes(stage: Stage, case: Case) -> int:
 
 def _without_windows(stage: Stage, case: Case) -> tuple[Item, ...]:
     whole = Sequence(1, WINDOW_PROBE, policy=lambda tokens, window, chunk: 0 if window or chunk else tokens)
-    return state_items(stage.model, whole, formats(case.plan), TENSOR_RULES, serving_mesh(case.plan))
+    return engine.cached(stage.model, case.plan, whole)
 
 
 def spare_slots(case: Case, free: int | None, slot: int, used: int) -> int:
@@ -141,10 +130,10 @@ def _spare(count: int, slot: int) -> Iterator[Item]:
         yield product("kv_cache.reserve", label, factors, why=why, source=SOURCE, moments=("serve",), scope="reserved")
 
 
-def rank(stage: Stage, case: Case) -> Rank:
+def rank(stage: Stage, case: Case) -> engine.Rank:
     """Everything that one device of a stage holds."""
     plan = case.plan
-    weights = tuple(engine_weights(stage.model, plan, FLOAT32))
+    weights = tuple(engine.engine_weights(stage.model, plan, FLOAT32))
     together = plan.tensor_parallel * plan.pipeline_parallel > 1
     alone = context(case.cluster.device, "sglang", "before")
     start = constant("framework.context", overhead("sglang", "before_parallel") if together else alone)
@@ -160,13 +149,13 @@ def rank(stage: Stage, case: Case) -> Rank:
     cache = tuple(i for i in _cache(stage, case, plan.batch_size, plan.tokens, windowed) if i.component == "kv_cache")
     items = (*weights, *state, *(i.at("serve") for i in cache), start, *_passing(stage, case))
     pool = None if free is None else free - sum(i.bytes for i in state)
-    return Rank(items, pool, sum(i.bytes for i in cache), token_bytes(stage, case))
+    return engine.Rank(items, pool, sum(i.bytes for i in cache), token_bytes(stage, case))
 
 
 def _passing(stage: Stage, case: Case) -> Iterator[Item]:
     """What lives in the rest of the device: one chunk's activations, logits, workspaces, graphs."""
     plan, dtype = case.plan, FORMATS[case.plan.dtype]
-    peak = forward_peak(stage.model, profile_how(plan), chunk(case))
+    peak = forward_peak(stage.model, engine.profile_how(plan), chunk(case))
     for one in stacked((t, 1) for t in (*peak.flying, *peak.workspaces)):
         yield _wide(item("activations", one, why="One chunk of a prompt passing through.", source=SOURCE), 50, 160)
     head = stage.model.head
@@ -175,7 +164,7 @@ def _passing(stage: Stage, case: Case) -> Iterator[Item]:
             row: Tensor = tensor(name, format, (Dim.BATCH, plan.batch_size), (Dim.VOCAB, head.outputs))
             yield item("logits", row, why="One row a running sequence.", source=SOURCE, moments=("serve",))
     yield constant("workspace", overhead("sglang", "workspace"), scope="allocated", moments=("serve",))
-    if not plan.enforce_eager and captures(case.cluster.device):
+    if not plan.enforce_eager and engine.captures(case.cluster.device):
         yield constant("cuda_graphs", overhead("sglang", "graphs"), moments=("serve",))
 
 
@@ -188,11 +177,11 @@ def serving(case: Case) -> Breakdown:
     """The stage whose pool holds the fewest tokens."""
     ranks = [rank(stage, case) for stage in stages(case.model, case.plan.pipeline_parallel)]
     note = "the static share less weights, states and the cache needed"
-    return answered(case, ranks, MOMENTS, SOURCE, note, lambda worst: _remarks(case, worst))
+    return engine.answered(case, ranks, MOMENTS, SOURCE, note, lambda worst: _remarks(case, worst))
 
 
-def _remarks(case: Case, worst: Rank) -> Iterator[str]:
-    yield from elsewhere(case.cluster.device)
+def _remarks(case: Case, worst: engine.Rank) -> Iterator[str]:
+    yield from engine.elsewhere(case.cluster.device)
     yield "SGLang's own logs cover weights and pool; its activations, workspaces and graphs are given as ranges."
     if worst.pool is not None and worst.pool < worst.needs:
         yield "The static share does not hold the cache that these sequences need: SGLang would queue them."
@@ -217,15 +206,15 @@ def command(case: Case) -> str:
         words.append("--quantization fp8")
     if plan.kv_cache_dtype == "fp8":
         words.append("--kv-cache-dtype fp8_e4m3")
-    for flag, degree in (("tp", plan.tensor_parallel), ("pp", plan.pipeline_parallel), ("dp", plan.data_parallel)):
-        if degree > 1:
-            words.append(f"--{flag} {degree}")
-    if plan.expert_parallel > 1:
-        words.append(f"--ep {plan.expert_parallel}")
-    if plan.max_num_seqs is not None:
-        words.append(f"--max-running-requests {plan.max_num_seqs}")
-    if plan.max_num_batched_tokens is not None:
-        words.append(f"--chunked-prefill-size {plan.max_num_batched_tokens}")
+    words += engine.degrees(
+        ("--tp", plan.tensor_parallel),
+        ("--pp", plan.pipeline_parallel),
+        ("--dp", plan.data_parallel),
+        ("--ep", plan.expert_parallel),
+    )
+    words += engine.options(
+        ("--max-running-requests", plan.max_num_seqs), ("--chunked-prefill-size", plan.max_num_batched_tokens)
+    )
     if plan.enforce_eager:
         words.append("--disable-cuda-graph")
     return " ".join(words)
@@ -238,24 +227,9 @@ RUNTIMES = (
         tasks=("inference",),
         newest=("0.5.5", "2025-11"),
         breakdown=serving,
-        uses=frozenset(
-            {
-                "quantization",
-                "sparsity",
-                "kv_cache_dtype",
-                "gpu_memory_utilization",
-                "max_num_seqs",
-                "max_num_batched_tokens",
-                "enforce_eager",
-                "tensor_parallel",
-                "pipeline_parallel",
-                "data_parallel",
-                "expert_parallel",
-                "prompt_length",
-            }
-        ),
+        uses=engine.USES | {"enforce_eager"},
         command=command,
-        check=check_degrees,
+        check=engine.check_degrees,
         source=SOURCE,
     ),
 )

@@ -18,11 +18,10 @@ from gauge.formats import FLOAT32, FORMATS
 from gauge.layers.experts import Experts
 from gauge.layers.mlp import MLP
 from gauge.memory.stages import Stage, stages
-from gauge.memory.state import state_items
 from gauge.model import Model
 from gauge.overheads import overhead
 from gauge.plan import Plan
-from gauge.runtimes.serving import TENSOR_RULES, Rank, answered, check_degrees, engine_weights, formats, serving_mesh
+from gauge.runtimes.serving import USES, Rank, answered, cached, check_degrees, degrees, engine_weights, options
 from gauge.sequence import Sequence
 from gauge.tensor import Dim, tensor
 from gauge.units import ceil_div, round_up
@@ -82,7 +81,7 @@ def _decoder(stage: Stage, plan: Plan) -> Iterator[Item]:
 
 def rank(stage: Stage, case: Case) -> Rank:
     """Everything that one device of a stage holds."""
-    plan, rules, mesh = case.plan, TENSOR_RULES, serving_mesh(case.plan)
+    plan = case.plan
     fixed = [
         *engine_weights(untied(stage.model) if stage.last else stage.model, plan, FLOAT32, stretched=False),
         *_engine(stage, plan),
@@ -90,9 +89,9 @@ def rank(stage: Stage, case: Case) -> Rank:
         constant("framework.context", overhead("tensorrt-llm", "context")),
     ]
     whole = Sequence(plan.batch_size, round_up(plan.tokens, BLOCK_TOKENS))
-    cache = state_items(stage.model, whole, formats(plan), rules, mesh)
+    cache = cached(stage.model, plan, whole)
     block = Sequence(1, BLOCK_TOKENS, policy=lambda n, window, chunk: n)
-    piece = sum(i.bytes for i in state_items(stage.model, block, formats(plan), rules, mesh) if i.component == "kv_cache")
+    piece = sum(i.bytes for i in cached(stage.model, plan, block) if i.component == "kv_cache")
     pool = None
     if case.cluster.capacity is not None:
         share = FREE_SHARE if plan.gpu_memory_utilization is None else plan.gpu_memory_utilization
@@ -128,15 +127,11 @@ def command(case: Case) -> str:
     """`trtllm-serve` with these settings."""
     plan = case.plan
     words = [f"trtllm-serve {case.model.id}", f"--max_seq_len {plan.tokens}"]
-    if plan.max_num_seqs is not None:
-        words.append(f"--max_batch_size {plan.max_num_seqs}")
-    if plan.max_num_batched_tokens is not None:
-        words.append(f"--max_num_tokens {plan.max_num_batched_tokens}")
-    for flag, degree in (("tp", plan.tensor_parallel), ("pp", plan.pipeline_parallel), ("ep", plan.expert_parallel)):
-        if degree > 1:
-            words.append(f"--{flag}_size {degree}")
-    if plan.gpu_memory_utilization is not None:
-        words.append(f"--kv_cache_free_gpu_memory_fraction {plan.gpu_memory_utilization:g}")
+    words += options(("--max_batch_size", plan.max_num_seqs), ("--max_num_tokens", plan.max_num_batched_tokens))
+    words += degrees(
+        ("--tp_size", plan.tensor_parallel), ("--pp_size", plan.pipeline_parallel), ("--ep_size", plan.expert_parallel)
+    )
+    words += options(("--kv_cache_free_gpu_memory_fraction", plan.gpu_memory_utilization))
     return " ".join(words)
 
 
@@ -147,22 +142,7 @@ RUNTIMES = (
         tasks=("inference",),
         newest=("0.19", "2025-04"),
         breakdown=serving,
-        uses=frozenset(
-            {
-                "quantization",
-                "sparsity",
-                "kv_cache_dtype",
-                "gpu_memory_utilization",
-                "max_num_seqs",
-                "max_num_batched_tokens",
-                "tensor_parallel",
-                "pipeline_parallel",
-                "data_parallel",
-                "expert_parallel",
-                "prompt_length",
-                "logits",
-            }
-        ),
+        uses=USES | {"logits"},
         command=command,
         check=check,
         source=SOURCE,

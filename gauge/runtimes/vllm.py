@@ -26,20 +26,24 @@ from gauge.memory.engine_weights import text_config
 from gauge.memory.overhead import context, fuses_all_reduce, hopper, matrix_workspace, multiprocessors, platform
 from gauge.memory.paged_cache import ALIGNMENT, BLOCK_TOKENS, Paging, kinds, paging
 from gauge.memory.stages import Stage, stages
-from gauge.memory.state import WHY_CACHE, state_items
+from gauge.memory.state import WHY_CACHE
 from gauge.model import Model
 from gauge.overheads import overhead
 from gauge.plan import Plan
 from gauge.runtimes.release import Release, release
 from gauge.runtimes.serving import (
     TENSOR_RULES,
+    USES,
     Rank,
     answered,
+    cached,
     captures,
     check_degrees,
+    degrees,
     elsewhere,
     engine_weights,
     formats,
+    options,
     padded_experts,
     profile_how,
     serving_mesh,
@@ -358,8 +362,7 @@ def needed(stage: Stage, settings: Settings, groups: Paging) -> Iterator[Item]:
     plan = settings.plan
     if len(groups.kinds) == 1 and groups.kinds[0].reach == "full" and groups.layers > 1:
         sequence = Sequence(plan.batch_size, round_up(plan.tokens, groups.tokens), policy=_whole)
-        cache = state_items(stage.model, sequence, formats(plan), TENSOR_RULES, serving_mesh(plan))
-        yield from (i.at("serve") for i in cache)
+        yield from (i.at("serve") for i in cached(stage.model, plan, sequence))
         return
     factors = (
         Factor("blocks", blocks_of(settings, groups), f"{groups.tokens} tokens each, in {len(groups.kinds)} groups of layers"),
@@ -477,21 +480,18 @@ def command(case: Case) -> str:
         words.append(f"--quantization {METHODS[plan.quantization]}")
     if plan.kv_cache_dtype in CACHE_NAMES and plan.kv_cache_dtype != plan.dtype:
         words.append(f"--kv-cache-dtype {CACHE_NAMES[plan.kv_cache_dtype]}")
-    for flag, degree in (
-        ("tensor", plan.tensor_parallel),
-        ("pipeline", plan.pipeline_parallel),
-        ("data", plan.data_parallel),
-    ):
-        if degree > 1:
-            words.append(f"--{flag}-parallel-size {degree}")
+    words += degrees(
+        ("--tensor-parallel-size", plan.tensor_parallel),
+        ("--pipeline-parallel-size", plan.pipeline_parallel),
+        ("--data-parallel-size", plan.data_parallel),
+    )
     if plan.expert_parallel > 1:
         words.append("--enable-expert-parallel")
-    if plan.gpu_memory_utilization is not None:
-        words.append(f"--gpu-memory-utilization {plan.gpu_memory_utilization:g}")
-    if plan.max_num_seqs is not None:
-        words.append(f"--max-num-seqs {plan.max_num_seqs}")
-    if plan.max_num_batched_tokens is not None:
-        words.append(f"--max-num-batched-tokens {plan.max_num_batched_tokens}")
+    words += options(
+        ("--gpu-memory-utilization", plan.gpu_memory_utilization),
+        ("--max-num-seqs", plan.max_num_seqs),
+        ("--max-num-batched-tokens", plan.max_num_batched_tokens),
+    )
     if plan.enforce_eager:
         words.append("--enforce-eager")
     return " ".join(words)
@@ -504,22 +504,7 @@ RUNTIMES = (
         tasks=("inference",),
         newest=("0.21", "2026-05"),
         breakdown=serving,
-        uses=frozenset(
-            {
-                "quantization",
-                "sparsity",
-                "kv_cache_dtype",
-                "gpu_memory_utilization",
-                "max_num_seqs",
-                "max_num_batched_tokens",
-                "enforce_eager",
-                "tensor_parallel",
-                "pipeline_parallel",
-                "data_parallel",
-                "expert_parallel",
-                "prompt_length",
-            }
-        ),
+        uses=USES | {"enforce_eager"},
         command=command,
         check=check_degrees,
         source=SOURCE,
