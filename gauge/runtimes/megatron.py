@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gauge.breakdown import Item, constant
+from gauge.breakdown import Item, constant, item
 from gauge.case import Breakdown, Case, Runtime
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, Format
 from gauge.layers.attention import Attention
+from gauge.layers.experts import Experts
 from gauge.layers.mlp import MLP
 from gauge.memory.optimizer import optimizer_of
 from gauge.memory.sharding import expert_tensor
@@ -23,11 +24,14 @@ from gauge.memory.step import Gradients
 from gauge.optimizers import Optimizer
 from gauge.overheads import overhead
 from gauge.runtimes.sharded import PARALLEL, USES, Sharded, by_stage, check_sharded, words_of
-from gauge.tape import How
-from gauge.tensor import Tensor
+from gauge.tape import How, dims
+from gauge.tensor import Dim, Tensor
 
 HOPPER_AND_LATER = ("h100", "h200", "h800", "h20", "gh200", "b100", "b200", "b300", "gb200", "gb300")
 THREADS = 2  # forward's and backward's, each with a cuBLAS workspace of its own
+GROUPED_STREAMS = 4  # that Transformer Engine's grouped products run on, each with a workspace of its own
+WHY_GATHERED_INPUT = "The head reads all tokens; what puts them together is a buffer that stays."
+BUFFER_SOURCE = "megatron/core/tensor_parallel/layers.py and utils.py, GlobalMemoryBuffer"
 
 
 class Megatron(Sharded):
@@ -68,12 +72,43 @@ class Megatron(Sharded):
         return ("load", "between")
 
     def buffers(self) -> Iterator[Item]:
-        """The workspaces of Transformer Engine's and PyTorch's own matrix products, which stay allocated."""
+        """The workspaces of Transformer Engine's and PyTorch's own matrix products, which stay allocated, and the tokens
+        that the head puts together from all sequence-parallel ranks."""
         device = self.case.cluster.device
         old = "_before_hopper" if device is not None and not any(n in device.id for n in HOPPER_AND_LATER) else ""
-        yield constant("workspace.gemm", overhead("megatron", f"gemm{old}"), scope="allocated")
+        gemm = overhead("megatron", f"gemm{old}")
+        streams = GROUPED_STREAMS if self.case.model.first(Experts) is not None else 0
+        size, _, high = gemm.times(1 + streams)
+        yield constant("workspace.gemm", gemm, size=(size, gemm.low, high + self.placeholders()), scope="allocated")
         blas = overhead("megatron", f"cublas{old}")
         yield constant("workspace.cublas", blas, size=blas.times(THREADS), scope="allocated")
+        if self.how.gathers and self.case.model.head is not None:
+            shape = dims(
+                (Dim.BATCH, self.plan.batch_size), (Dim.ALL_TOKENS, self.plan.tokens), (Dim.HIDDEN, self.case.model.hidden)
+            )
+            whole = self.how.split(Tensor("input of the head, all tokens", shape, self.how.compute))
+            yield item("workspace", whole, why=WHY_GATHERED_INPUT, source=BUFFER_SOURCE, certainty="policy")
+
+    def placeholders(self) -> int:
+        """Bytes of the 16-bit tensors that autograd gets in place of gradients which fused products have added to the
+        main ones already: one for each shape of a matrix, kept for good.
+
+        Megatron fuses so unless it is told `--no-gradient-accumulation-fusion`, as most of its own tests are.
+        """
+        model = self.case.model
+        held = (t for part in model.parts for block, _ in part.runs() for t in block.weights())
+        blocks = (t for t in held if len(t.dims) > 1 and not t.name.endswith("bias"))
+        tables = (t for part in model.parts for t in part.outer() if t.role == "token_embedding")
+        head = [t for t in model.head.weights() if t.role == "head"] if model.head else []
+        last = head or (list(tables) if model.head and model.head.tied else [])
+        found = {(t.role, t.dims): self.local(t) for t in (*blocks, *last)}
+        return sum(_of_one_expert(t) * self.how.compute.bytes for t in found.values())
+
+
+def _of_one_expert(weight: Tensor) -> int:
+    """Numbers in a matrix; routed experts each have their own."""
+    first = weight.dims[0]
+    return weight.elements // first.size if first.dim is Dim.EXPERTS else weight.elements
 
 
 def megatron(case: Case) -> Breakdown:

@@ -104,6 +104,30 @@ def test_workspaces_follow_the_device() -> None:
     assert blas("a100-80gb") == (2 * 8_519_680, 64 * MIB)
 
 
+def workspaces(**changes: Any) -> list[dict[str, Any]]:
+    request = {"task": "training", "runtime": "megatron", "device": "h100-80gb", "dropout": 0.0} | changes
+    return [i for i in answer_to(request, deep=False)["pools"][0]["items"] if i["component"].startswith("workspace")]
+
+
+def test_grouped_products_have_a_workspace_a_stream() -> None:
+    """Transformer Engine's: one for plain products, one on each of the four streams of grouped ones."""
+    experts = workspaces(model="mistralai/Mixtral-8x7B-v0.1", expert_parallel=8, data_parallel=8)
+    assert next(i["bytes"] for i in experts if i["component"] == "workspace.gemm") == 5 * 32 * MIB
+    assert next(i["bytes"] for i in workspaces(config=CONFIG) if i["component"] == "workspace.gemm") == 32 * MIB
+
+
+def test_the_heads_tokens_stay_put_together() -> None:
+    """`GlobalMemoryBuffer`: all tokens of a micro-batch, hidden wide, in 16 bits."""
+    found = [i for i in workspaces(config=CONFIG, sequence_length=TOKENS, **SEQUENCE) if "all tokens" in i["label"]]
+    assert [i["bytes"] for i in found if not i["moments"]] == [TOKENS * HIDDEN * 2]
+
+
+def test_placeholders_of_fused_gradients_are_in_the_range() -> None:
+    """One 16-bit tensor for each shape of a matrix: 12 h² a layer, and the vocabulary's."""
+    gemm = next(i for i in workspaces(config=CONFIG) if i["component"] == "workspace.gemm")
+    assert gemm["high"] - gemm["bytes"] == 2 * (12 * HIDDEN * HIDDEN + 50304 * HIDDEN)
+
+
 # ------------------------------------------------------------------------------------------------ the paper's large models
 LARGE = {  # arXiv 2205.05198, table 3: heads, hidden, layers, tensor and pipeline degrees, micro-batch
     "22B": (64, 6144, 48, 8, 1, 4),
