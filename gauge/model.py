@@ -12,7 +12,7 @@ from gauge.layers.embedding import Entry
 from gauge.layers.head import Head
 from gauge.layers.norm import Norm
 from gauge.sequence import Sequence
-from gauge.tensor import Dim, Tensor
+from gauge.tensor import Tensor
 
 TOWER = "tower."
 
@@ -176,8 +176,3 @@ def _active(step: Residual) -> int:
         return sum(t.elements for t in step.weights())
     norms = (n for n in (step.pre, step.post, step.after) if n is not None)
     return int(active) + sum(t.elements for n in norms for t in n.weights())
-
-
-def layer_tensor(tensor: Tensor, count: int) -> Tensor:
-    """One tensor for all layers that own one."""
-    return tensor.times(Dim.LAYERS, count)

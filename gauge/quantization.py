@@ -155,7 +155,8 @@ SCHEMES: dict[str, Scheme] = {
 
 
 Store = Callable[[Tensor], Iterator[Tensor]]
-DENSE = "Embeddings, head, routers, norms, biases and scales stay dense."
+PAIRS = (2, 4)  # values kept of how many, under 2:4
+DENSE = "Pruned weights: embeddings, head, routers, norms, biases and scales stay dense."
 
 
 def share_kept(sparsity: str) -> tuple[int, int] | None:
@@ -163,7 +164,7 @@ def share_kept(sparsity: str) -> tuple[int, int] | None:
     if sparsity in ("", "none", "0"):
         return None
     if sparsity == "2:4":
-        return 2, 4
+        return PAIRS
     try:
         gone = float(sparsity)
     except ValueError:
@@ -202,7 +203,7 @@ def _pruned(held: Tensor, kept: tuple[int, int]) -> Iterator[Tensor]:
     count = ceil_div(whole * kept[0], kept[1])
     note = f"{kept[0] / kept[1]:.2%} of {whole:,} values kept"
     yield replace(held, dims=(Extent(Dim.ELEMENTS, count, whole, note),))
-    if kept == (2, 4):
+    if kept == PAIRS:
         yield _vector(f"2-bit indices of {held.name}", ceil_div(count, 4), FORMATS["uint8"], held)
         return
     yield _vector(f"columns of {held.name}", count, FORMATS["int32"], held)

@@ -9,7 +9,9 @@ from gauge.architecture import EDIT
 from gauge.case import Case, Runtime
 from gauge.errors import listed
 from gauge.fields import COMMON
+from gauge.formats import FORMATS
 from gauge.plan import DEFAULTS, KNOBS
+from gauge.quantization import DENSE, PAIRS, share_kept
 from gauge.request import DEGREES
 from gauge.runtimes import of_task, runtime
 from gauge.versions import beyond
@@ -26,6 +28,7 @@ def remarks(case: Case) -> Iterator[str]:
     yield from _beyond_the_releases(case, profile)
     yield from abilities.remarks(case, profile.label)
     yield from _adapters_keep_activations(case, profile)
+    yield from _pruned(case, profile)
 
 
 def named(field: str) -> str:
@@ -85,3 +88,15 @@ def _adapters_keep_activations(case: Case, profile: Runtime) -> Iterator[str]:
             f"Every activation is kept: {named('gradient_checkpointing')} is none unless asked for. QLoRA's usual recipe "
             "recomputes them (PEFT's prepare_model_for_kbit_training turns it on): gradient_checkpointing=full counts that."
         )
+
+
+def _pruned(case: Case, profile: Runtime) -> Iterator[str]:
+    """What pruning leaves dense, and from where on compressed rows save memory at all."""
+    kept = share_kept(case.plan.sparsity) if "sparsity" in profile.uses else None
+    if kept is None:
+        return
+    yield DENSE
+    width, column = FORMATS[case.plan.dtype].bytes, FORMATS["int32"].bytes
+    if kept != PAIRS and case.plan.quantization == "none" and kept[0] * (width + column) > kept[1] * width:
+        least = -(-100 * column // (width + column))
+        yield f"Compressed rows hold a {column}-byte column beside each {width}-byte value: they save memory from {least} % removed on."

@@ -218,11 +218,6 @@ def flat_shard(whole: Tensor, degree: int, axis: Axis = Axis.DATA) -> Tensor:
     return replace(whole, dims=(Extent(Dim.ELEMENTS, ceil_div(elements, degree), elements, note),))
 
 
-def total_elements(tensors: Iterable[Tensor]) -> int:
-    """Numbers in all of them."""
-    return sum(t.elements for t in tensors)
-
-
 def total_bytes(tensors: Iterable[Tensor]) -> int:
     """Bytes of all of them."""
     return sum(t.bytes for t in tensors)

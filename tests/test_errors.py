@@ -187,6 +187,14 @@ def test_a_version_later_than_all_that_is_known_is_told_whose_rules_hold(runtime
     assert len(told) == bool(known) and all(f"newest known here is {known}," in line for line in told)
 
 
+@pytest.mark.parametrize(("sparsity", "told"), [("none", 0), ("2:4", 1), ("0.5", 2), ("0.66", 2), ("0.67", 1)])
+def test_pruning_says_what_stays_dense_and_from_where_on_it_pays(sparsity: str, told: int) -> None:
+    found = answer_to({"model": "gpt2", "sparsity": sparsity}, deep=False)
+    assert len(found["warnings"]) == told
+    dense = answer_to({"model": "gpt2"}, deep=False)["pools"][0]["allocated"]
+    assert (found["pools"][0]["allocated"] > dense) == (told == 2)
+
+
 def test_remarks_call_fields_as_the_form_does() -> None:
     (said,) = answer_to({"model": "gpt2", "task": "training", "zero_stage": 3}, deep=False)["warnings"]
     assert said.startswith("ZeRO stage (zero_stage)")
