@@ -99,4 +99,5 @@ def _pruned(case: Case, profile: Runtime) -> Iterator[str]:
     width, column = FORMATS[case.plan.dtype].bytes, FORMATS["int32"].bytes
     if kept != PAIRS and case.plan.quantization == "none" and kept[0] * (width + column) > kept[1] * width:
         least = -(-100 * column // (width + column))
-        yield f"Compressed rows hold a {column}-byte column beside each {width}-byte value: they save memory from {least} % removed on."
+        held = f"a {column}-byte column beside each {width}-byte value"
+        yield f"Compressed rows hold {held}: they save memory from {least} % removed on."
