@@ -15,6 +15,7 @@ the precompiled standard library, the wheel), pages (dist/ itself), sbom, serve.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -27,6 +28,7 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "site" / "tools"))
 
 import pages  # noqa: E402
+import published  # noqa: E402
 import runtime  # noqa: E402
 import serve  # noqa: E402
 import toolchain  # noqa: E402
@@ -41,7 +43,7 @@ def build() -> None:
     toolchain.ensure_npm_packages(node)
     micropip = toolchain.ensure_micropip()
     runtime.precompile(node)
-    inputs = digest(SITE, wheel.PACKAGE, ROOT / "LICENSE", ROOT / "pyproject.toml")
+    inputs = digest(SITE, wheel.PACKAGE, ROOT / "LICENSE", ROOT / "pyproject.toml", json.dumps(published.urls()))
     step("site", inputs, [DIST / "index.html", DIST / "sw.js"], lambda: pages.assemble(micropip))
     files = [path for path in DIST.rglob("*") if path.is_file()]
     say(f"  dist/: {len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB")
@@ -58,7 +60,7 @@ def test(browsers: list[str], only: str) -> int:
         "unit": [python, "-m", "pytest", "tests", "--ignore=tests/browser"],
         "browser": [python, "-m", "pytest", "tests/browser"],
     }
-    environment = os.environ | {"GAUGE_BROWSERS": ",".join(browsers)}
+    environment = os.environ | {"GAUGE_BROWSERS": ",".join(browsers), "PYTHONUTF8": "1"}
     failed = []
     for name, command in checks.items():
         if only and name != only:
@@ -109,7 +111,8 @@ def parser() -> argparse.ArgumentParser:
     measuring.add_argument("--runs", type=int, default=5)
     pictures = verbs.add_parser("screenshots", help="take pictures of the built pages")
     pictures.add_argument("--only", default="", help="comma-separated names, such as wide,phone")
-    verbs.add_parser("archive", help="pack dist/ as a zip for self-hosting")
+    packing = verbs.add_parser("archive", help="pack dist/ as a zip for self-hosting")
+    packing.add_argument("--tag", default="", help="refuse to pack anything but this release, such as v1.2.3")
     return described
 
 
@@ -125,7 +128,7 @@ def main(words: list[str]) -> int:
     if options.verb == "screenshots":
         return screenshots(options.only)
     if options.verb == "archive":
-        pages.archive()
+        pages.archive(options.tag)
     if options.verb == "serve":
         say("Serving dist/ at the address below; stop with Ctrl+C.")
         serve.serve(DIST, "127.0.0.1", options.port)

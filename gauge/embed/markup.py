@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from html import escape
+from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any
 
 from gauge import api
 from gauge.units import format_bytes
 
+UNKNOWN = "compute-gauge: no site is named where the calculator lives, so pages show the static table alone"
 #: Attributes of the element that are not request fields.
 VIEW = ("size", "theme", "label")
 
@@ -71,6 +73,16 @@ def element(fields: Mapping[str, str]) -> str:
     found = answer(fields)
     attributes = " ".join(f'{escape(name)}="{escape(value)}"' for name, value in fields.items())
     return f"<compute-gauge {attributes}>{table(found)}</compute-gauge>"
+
+
+def home() -> str:
+    """Where the calculator of this very package is published, as its build was told; '' when it was not."""
+    try:
+        addresses = metadata("compute-gauge").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return ""
+    found: dict[str, str] = dict(address.split(", ", 1) for address in addresses)
+    return found.get("Site", "")
 
 
 def script(site: str) -> str:

@@ -7,7 +7,8 @@
        size=compact
 
 `compute_gauge_site` in conf.py says where the calculator lives: an address, or a folder below the documentation root
-(a self-hosted copy, named relative to it). HTML gets the live element around a static table; other builders the table.
+(a self-hosted copy, named relative to it); a released package knows its own. HTML gets the live element around a static
+table; other builders the table.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from typing import Any
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.util.osutil import relative_uri
 
 from gauge import __version__
 from gauge.embed import markup
 
-SITE = "https://compute-gauge.github.io/compute-gauge"
+log = logging.getLogger(__name__)
 
 
 class gauge_embed(nodes.General, nodes.Element):
@@ -81,13 +83,16 @@ def add_script(app: Sphinx, pagename: str, templatename: str, context: dict[str,
     if doctree is None or not any(doctree.findall(gauge_embed)):
         return
     site = str(app.config.compute_gauge_site)
+    if not site:
+        log.warning(markup.UNKNOWN, location=pagename)
+        return
     if "://" not in site:
         site = relative_uri(app.builder.get_target_uri(pagename), site.strip("/") + "/").rstrip("/") or "."
     context["body"] += markup.script(site)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    app.add_config_value("compute_gauge_site", SITE, "html")
+    app.add_config_value("compute_gauge_site", markup.home(), "html")
     ignored = (pass_by, pass_by)
     app.add_node(gauge_embed, html=(visit_html, depart_html), latex=ignored, text=ignored, man=ignored, texinfo=ignored)
     app.add_directive("compute-gauge", ComputeGauge)

@@ -332,7 +332,7 @@ def document(template: str, request: dict[str, Any], assets: Mapping[str, Any]) 
         "reality": near(shown),
         "version": str(gauge.__version__),
         "date": str(assets.get("date") or ""),
-        "repository": str(assets.get("repository") or ""),
+        "source": tag("a", "Source code", href=assets["repository"]) if assets.get("repository") else "",
         "facts": raw(" ".join(f'data-{key}="{escape(str(value))}"' for key, value in facts(shown).items())),
     }
     return _SLOT.sub(lambda slot: join(slots.get(slot.group(1), "")), template)

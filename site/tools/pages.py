@@ -12,12 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import published
 import runtime
 import sbom
 import wheel
 from steps import DIST, ROOT, SITE, WORK, BuildError, digest, files_below, say
 
-REPOSITORY = wheel.project()["urls"]["Repository"]
 NOT_SHIPPED = {"tools", "node_modules", "package.json", "package-lock.json", ".npmrc", "requirements.txt", "README.md"}
 TEXT = {".html", ".js", ".css", ".webmanifest", ".json"}
 # Never stored ahead: what the benchmark compares with, papers, and hundreds of model pages (kept once visited).
@@ -41,7 +41,8 @@ def assemble(micropip: Path) -> None:
     facts = runtime.install(fresh, micropip)
     build = digest(fresh, wheel.version())[:12]
     write_assets(fresh, facts, build)
-    shown = {"version": wheel.version(), "build": build, "bytes": facts["bytes"], "date": last_change(), "repository": REPOSITORY}
+    shown = {"version": wheel.version(), "build": build, "bytes": facts["bytes"], "date": last_change()}
+    shown["repository"] = published.repository()
     prerender(fresh, shown)
     playground(fresh, facts)
     stamp(fresh, build)
@@ -51,8 +52,14 @@ def assemble(micropip: Path) -> None:
     fresh.rename(DIST)
 
 
-def archive() -> None:
-    """The self-host archive and the wheel in .build/release/: unzip into any static folder."""
+def archive(tag: str = "") -> None:
+    """The self-host archive and the wheel in .build/release/: unzip into any static folder.
+
+    Raises BuildError when a release's tag names another version than the package.
+    """
+    if tag and tag != f"v{wheel.version()}":
+        remedy = f"Set __version__ in gauge/__init__.py, or tag v{wheel.version()}."
+        raise BuildError(f"the tag {tag} is not the version {wheel.version()}", remedy)
     target = WORK / "release"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
@@ -149,7 +156,7 @@ def fill(path: Path, values: dict[str, str]) -> None:
 
 def last_change() -> str:
     """The date of the last commit (ISO), so that the same sources give the same pages; empty outside a clone."""
-    command = ["git", "log", "-1", "--format=%cs"]
+    command = ["git", "-c", f"safe.directory={ROOT}", "log", "-1", "--format=%cs"]  # a container's clone may be another user's
     try:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):

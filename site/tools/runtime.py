@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+import published
 import wheel
 from steps import SITE, WORK, digest, run, step
 
@@ -47,7 +48,7 @@ def precompile(node: Path) -> None:
     tools = [TOOLS / name for name in ("precompile.mjs", "precompile.py", "wheel.py", "runtime.py")]
     package = [SITE / "package-lock.json", wheel.ROOT / "pyproject.toml", wheel.ROOT / "LICENSE"]
     readme = [path for path in [wheel.ROOT / "README.md"] if path.exists()]
-    inputs = digest(wheel.PACKAGE, TOOLS / "lean", *tools, *package, *readme)
+    inputs = digest(wheel.PACKAGE, TOOLS / "lean", *tools, *package, *readme, json.dumps(published.urls()))
     step("precompiled Python", inputs, [MADE / "stdlib.zip", MADE / "gauge.zip", MADE / wheel.filename()], make)
 
 

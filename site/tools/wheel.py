@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import published
 from steps import ROOT, files_below
 
 TIMESTAMP = (2020, 1, 1, 0, 0, 0)
@@ -88,6 +89,7 @@ def metadata() -> str:
         f"License-Expression: {table['license']}",
         "License-File: LICENSE",
         f"Requires-Python: {table['requires-python']}",
+        *(f"Project-URL: {name}, {address}" for name, address in published.urls().items()),
         *(f"Classifier: {text}" for text in table["classifiers"]),
     ]
     for extra, wanted in table["optional-dependencies"].items():
