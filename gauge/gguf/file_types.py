@@ -192,13 +192,13 @@ EIGHT_OUTPUT_Q5 = frozenset({"Q2_K", "Q3_K_S", "Q3_K_M", "Q4_K_S", "Q4_K_M"})
 EIGHT_OUTPUT_Q5 |= frozenset({"IQ3_XXS", "IQ3_XS", "IQ3_S", "IQ3_M", "IQ4_NL", "IQ4_XS"}) | LOW_BITS
 
 
-def traits_of(model: Model, rewritten: bool = True, split_latent: bool = True) -> Traits:
-    """The facts that the rule asks of a model."""
+def traits_of(model: Model, rewritten: bool = True, split_latent: bool = True, predicting: bool = True) -> Traits:
+    """The facts that the rule asks of a model. `predicting`: whether multi-token-prediction layers count as blocks."""
     blocks = model.decoder.blocks
     layers = [layer for block in blocks for layer in block.layers]
     experts = [layer.experts for layer in layers if isinstance(layer, Experts)]
     return Traits(
-        blocks=len(blocks),
+        blocks=len(blocks) + (len(model.predictors) if predicting else 0),
         experts=max(experts, default=1),
         grouped=_grouped(_heads_of_layer_0(model), split_latent),
         falcon=model.family == "falcon",

@@ -80,6 +80,8 @@ class _Forward:
         self.full = _Cache(self.context.cells)
         self.windowed = _Cache(smaller) if smaller and self.context.policy.windowed else None
         self.shared: dict[str, Node] = {}
+        self.deep = deep_layers(model)
+        self.stacked: Node | None = None
 
     # ---------------------------------------------------------------- operators
     def new(self, name: str, *dims: Sized, of: tuple[Node, ...], format: Format = FLOAT32, over: bool = False) -> Node:
@@ -143,6 +145,8 @@ class _Forward:
         blocks = _neighbours(self.model.decoder.blocks)
         for index, block in enumerate(blocks):
             x = self.block(block, x, last=index == len(blocks) - 1)
+            if index < self.deep and self.stacked is not None:
+                x = self.over(x, view_of(self.stacked))
         x = self.norm(self.model.decoder.norm, x)
         if self.rows[1] != self.context.outputs or self.model.family in _NARROWS_LATE:
             x = self.narrowed(x)
@@ -156,11 +160,15 @@ class _Forward:
         entry = self.model.decoder.embeddings
         if not isinstance(entry, Embeddings) or entry.project is not None:
             raise Unwritten("embeddings")
-        ids = self.input("token ids", self.rows, format=INT32)
-        x = self.ready(self.new("residual stream", self.hidden, self.rows, of=(ids,)))
-        self.ready(self.input("vectors given instead of tokens", self.hidden, self.rows, format=FLOAT32))
-        if self.mixed:
-            self._mixed()
+        x = self.ready(self.looked_up("residual stream", "token ids"))
+        also = self.ready(self.looked_up("tokens of a mixed batch", "token ids of a mixed batch")) if self.mixed else None
+        x = self.ready(self.padded(x))
+        self.ready(self.input("vectors given instead of tokens", self.given, self.rows, format=FLOAT32))
+        if also is not None:
+            self._mixed(self.padded(also))
+        if self.deep:
+            self.stacked = x
+            x = view_of(x)
         if any(t.role == "position_embedding" for t in entry.tables):
             position = self.new("position vectors", self.hidden, self.rows, of=(self.positions(),))
             x = self.over(x, position)
@@ -168,19 +176,30 @@ class _Forward:
             x = self.over(x)
         return self.norm(entry.norm, x)
 
-    def _mixed(self) -> None:
+    @property
+    def given(self) -> Sized:
+        """Width of a vector that a batch may hold: a token's, and a picture's for each of the first layers."""
+        return (Dim.HIDDEN, self.model.hidden * (1 + self.deep))
+
+    def looked_up(self, name: str, ids: str) -> Node:
+        """Rows of the table of tokens."""
+        return self.new(name, self.hidden, self.rows, of=(self.input(ids, self.rows, format=INT32),))
+
+    def padded(self, x: Node) -> Node:
+        """Token vectors at the width that pictures' have."""
+        name = x.tensor.name if x.tensor else ""
+        return self.new(f"{name}, padded", self.given, self.rows, of=(x,)) if self.deep else x
+
+    def _mixed(self, tokens: Node) -> None:
         """Vectors with some rows replaced by tokens': written into a copy, which is never freed."""
-        ids = self.input("token ids of a mixed batch", self.rows, format=INT32)
-        tokens = self.new("tokens of a mixed batch", self.hidden, self.rows, of=(ids,))
         slots = self.input("rows of a mixed batch", self.rows, format=INT64)
-        given = self.input("vectors of a mixed batch", self.hidden, self.rows, format=FLOAT32)
-        copy = self.new("copy for a mixed batch", self.hidden, self.rows, of=(given,))
+        given = self.input("vectors of a mixed batch", self.given, self.rows, format=FLOAT32)
+        copy = self.new("copy for a mixed batch", self.given, self.rows, of=(given,))
         self.ready(view_of(copy, tokens, slots))
 
     def positions(self) -> Node:
         """One position a token, four where pictures have rows and columns."""
-        scaling = self.model.config.get("rope_scaling") or self.model.config.get("rope_parameters") or {}
-        several = 4 if isinstance(scaling, dict) and "mrope_section" in scaling else 1
+        several = 4 if self.model.family.startswith(_ROWS_AND_COLUMNS) else 1
         return self.input("positions", (Dim.COPIES, several), self.rows, format=INT32)
 
     # ---------------------------------------------------------------- blocks
@@ -670,8 +689,16 @@ _STREAM_FIRST = frozenset({"lfm2", "lfm2_moe", "jamba"})  # which operand of a s
 _STREAM_FIRST_IN_MLP = frozenset({"phi3"})
 _FUSED = frozenset({"phi3", "glm", "glm4", "chatglm"})
 _SOFTMAX_OF_CHOSEN = frozenset({"gpt_oss"})
+_ROWS_AND_COLUMNS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5")
 _TEMPERED = frozenset({"llama4", "llama4_text"})  # queries without positions are scaled by how far they look back
 _WEIGHTED_FIRST = frozenset({"llama4", "llama4_text"})
+
+
+def deep_layers(model: Model) -> int:
+    """How many of the first layers add vectors of pictures to the stream (DeepStack)."""
+    vision = model.config.get("vision_config")
+    listed = vision.get("deepstack_visual_indexes") if isinstance(vision, dict) else None
+    return len(listed) if isinstance(listed, list) and model.family.startswith("qwen3_vl") else 0
 
 
 def _check(layer: Attention) -> None:

@@ -128,7 +128,7 @@ def file_weights(model: Model, plan: Plan) -> tuple[Weight, ...]:
     """The file's tensors in their types."""
     policy = policy_of(plan.runtime_version)
     tensors = file_tensors(model, policy.latent)
-    traits = traits_of(model, policy.rewritten, policy.latent)
+    traits = traits_of(model, policy.rewritten, policy.latent, policy.predicting)
     return tuple(Weight(s, f) for s, f in stored_types(tensors, file_type_of(plan), traits))
 
 

@@ -33,6 +33,7 @@ class Policy:
     `rotates`: keys and values are rotated on their way into a quantized cache.
     `masked_logits`: the mask still lives when logits are computed. `rewritten`: the quantizer's rule of 2026.
     `indexer`: sparse attention's indexer caches its own keys.
+    `predicting`: the quantizer counts multi-token-prediction layers as blocks.
     `replayed`: the graph on a processor is the one written down in `forward`; `mixed`: one batch may hold tokens and
     vectors, for which two further inputs are reserved.
     """
@@ -54,6 +55,7 @@ class Policy:
     masked_logits: bool = False
     rewritten: bool = False
     indexer: bool = False
+    predicting: bool = False
     replayed: bool = False
     mixed: bool = False
 
@@ -89,6 +91,7 @@ CHANGES = (
         "the server reserves few outputs",
         {"few_outputs": True, "logits_extra": 2, "replayed": True, "indexer": True},
     ),
+    Change(LIBRARY_0_5, (2026, 9), "prediction layers count as blocks of a file", {"predicting": True}),
     Change(
         11549,
         (2026, 10),
