@@ -17,6 +17,7 @@ from gauge.formats import FLOAT32
 from gauge.layers.attention import Attention
 from gauge.layers.experts import Experts
 from gauge.layers.latent_attention import LatentAttention
+from gauge.layers.linear_attention import KimiDelta
 from gauge.model import Model, Part
 from gauge.tensor import Dim, Tensor, extent, tensor
 
@@ -59,6 +60,9 @@ NAMES = {
     "linear_a": "ssm_alpha",
     "linear_out": "ssm_out",
 }
+# Kimi's delta layers name their projections as attention does, and so they are quantized.
+KIMI_DELTA = {"linear_query": "attn_q", "linear_key": "attn_k", "linear_value": "attn_v", "linear_out": "attn_output"}
+KEPT_AS_KEYS = frozenset({"mlp_activation"})  # a few numbers that the file holds among its keys
 ALWAYS_FLOAT = frozenset({"norm", "router", "ssm_conv", "conv_filter", "position_embedding", "type_embedding", "relative_bias"})
 ENCODER_ONLY = frozenset({"bert", "roberta", "xlm-roberta", "nomic_bert", "modernbert", "distilbert"})
 OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta"})
@@ -67,7 +71,7 @@ FUSED_GATES = frozenset({"phi3", "glm", "glm4", "chatglm"})
 JOINED_ATTENTION = frozenset({"nomic_bert"})
 PARTLY_ROTATED = frozenset({"gemma4", "gemma4_text", "gemma4_unified"})
 # Scores of experts are steered by a bias that these families' checkpoints hold as a buffer, not as a parameter.
-STEERED = frozenset({"glm4_moe", "solar_open", "minimax_m2", "minimax_m3_text", "minimax_m3_vl", "minimax_m3"})
+STEERED = frozenset({"kimi_linear", "glm4_moe", "solar_open", "minimax_m2", "minimax_m3_text", "minimax_m3_vl", "minimax_m3"})
 TEXT_PARTS = ("tokens", "source", "target")
 
 
@@ -124,7 +128,7 @@ def _outside(model: Model, parts: Iterable[Part]) -> Iterator[Stored]:
     encoder = model.family in ENCODER_ONLY
     for part in parts:
         for one in part.outer():
-            if not (encoder and one.role.startswith("pooler")):
+            if not (encoder and one.role.startswith(("pooler", "classifier"))):
                 yield _named(_without_padding(one, model.family))
     if model.head and not encoder:
         for one in model.head.weights():
@@ -159,6 +163,8 @@ def _block(block: object, family: str, split_latent: bool) -> Iterator[Stored]:
     for step in block.steps:  # type: ignore[attr-defined]
         cross = "cross_" if getattr(step.body, "cross", None) else ""
         for one in step.weights():
+            if one.role in KEPT_AS_KEYS:
+                continue
             for made in _converted(one, step.body, family, split_latent):
                 yield replace(made, name=cross + made.name) if made.name.startswith("attn_") else made
         if family in JOINED_ATTENTION and isinstance(step.body, Attention):
@@ -182,6 +188,8 @@ def _converted(one: Tensor, body: object, family: str, split_latent: bool) -> It
         half = replace(one, dims=tuple(e for e in one.dims if e.dim is not Dim.MATRICES))
         yield _named(replace(half, role=one.role.replace("_up", "_gate")))
         yield _named(half)
+    elif isinstance(body, KimiDelta) and one.role in KIMI_DELTA:
+        yield replace(_named(one), name=KIMI_DELTA[one.role])
     elif family in ("t5", "mt5", "umt5") and one.role == "attention_output":
         yield replace(_named(one), name="attn_o")
     else:
