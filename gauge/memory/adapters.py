@@ -40,7 +40,11 @@ def targets_of(model: Model, asked: str) -> frozenset[str] | None:
         return None
     linears = linear_names(model)
     if asked == "attention":
-        return frozenset(name for name, role in linears if role in ATTENTION_TARGETS)
+        attention = frozenset(name for name, role in linears if role in ATTENTION_TARGETS)
+        if not attention:
+            fixes = ({"lora_targets": "all-linear"}, {"method": "full"})
+            raise RequestError("lora_targets", "this model has no attention", "use all-linear, or method=full", fixes)
+        return attention
     found: set[str] = set()
     for part in (p.strip() for p in asked.split(",")):
         names = list(_meant(part, linears))

@@ -58,3 +58,10 @@ def test_adapters_everywhere_reach_experts():
     everywhere = layers * (attention + experts * each + rank * (h + experts))
     assert trained(lora_targets="all-linear") == everywhere
     assert trained(lora_targets="all-linear", runtime_version="4.50") == layers * attention
+
+
+@pytest.mark.parametrize("model", ["state-spaces/mamba-130m-hf", "google/mobilenet_v2_1.0_224"])
+def test_no_attention_means_no_adapters_there(model: str) -> None:
+    """PEFT asks for `target_modules` as well."""
+    (error,) = answer_to({"model": model, "task": "training", "method": "lora"})["errors"]
+    assert error["field"] == "lora_targets" and {"lora_targets": "all-linear"} in error["fixes"]
