@@ -42,8 +42,8 @@ def targets_of(model: Model, asked: str) -> frozenset[str] | None:
     if asked == "attention":
         attention = frozenset(name for name, role in linears if role in ATTENTION_TARGETS)
         if not attention:
-            fixes = ({"lora_targets": "all-linear"}, {"method": "full"})
-            raise RequestError("lora_targets", "this model has no attention", "use all-linear, or method=full", fixes)
+            others = ({"lora_targets": "all-linear"}, {"method": "full"})
+            raise RequestError("lora_targets", "this model has no attention", "use all-linear, or method=full", others)
         return attention
     found: set[str] = set()
     for part in (p.strip() for p in asked.split(",")):
