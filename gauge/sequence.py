@@ -16,6 +16,7 @@ def whole(tokens: int, window: int | None, chunk: int | None) -> int:
 class Sequence:
     """`batch` sequences of `tokens` tokens; `source_tokens` is the encoder's length where there is one.
 
+    `buffers`: half-full windows of compressed caches count too, as the models' own code keeps them.
     `policy(tokens, window, chunk)` gives the tokens that a layer really keeps under an engine.
     """
 
@@ -23,6 +24,7 @@ class Sequence:
     tokens: int
     source_tokens: int = 0
     policy: Callable[[int, int | None, int | None], int] = whole
+    buffers: bool = False
 
     def kept(self, window: int | None = None, chunk: int | None = None) -> int:
         """Tokens kept a sequence by a layer with that window or chunk."""

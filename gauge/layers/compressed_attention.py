@@ -43,6 +43,16 @@ class Compressor:
         """Entries made of the tokens seen."""
         return sequence.kept() // self.rate
 
+    def buffers(self, sequence: Sequence) -> Iterator[Tensor]:
+        """Tokens not yet folded, and the last window's half that the next one reads: entries and gates of both."""
+        rows = sequence.kept() % self.rate
+        width = self.head * (2 if self.overlaps else 1)
+        over = self.rate if self.overlaps and sequence.kept() >= self.rate else 0
+        for name, tokens, size in (("buffer", rows, width), ("overlap", over, self.head)):
+            if tokens:
+                shape = dims((Dim.BATCH, sequence.batch), (Dim.MATRICES, 2), (Dim.WINDOW, tokens), (Dim.HEAD, size))
+                yield Tensor(f"{self.name} {name}", shape, BFLOAT16, role="compressor_cache")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompressedAttention:
@@ -131,6 +141,9 @@ class CompressedAttention:
             shape = dims((Dim.BATCH, sequence.batch), (dim, count), (Dim.KV_HEADS, 1), (Dim.HEAD, size))
             role = "index_cache" if name.startswith("index") else "latent_cache"
             yield Tensor(name, shape, BFLOAT16, role=role)
+        for fold in (self.compressor, self.indexer):
+            if fold and sequence.buffers:
+                yield from fold.buffers(sequence)
 
     def forward(self, tape: Tape, x: Value) -> Value:
         """Project, rotate, attend with sinks (eagerly in the model's own code), project back in groups."""

@@ -133,7 +133,7 @@ def _cache(case: Case) -> Iterator[Item]:
 
 def _sequence(case: Case, tokens: int) -> Sequence:
     where = lengths(case.model, case.plan, tokens)
-    return Sequence(where.batch, where.tokens, where.source or _picture(case), policy=_windowed)
+    return Sequence(where.batch, where.tokens, where.source or _picture(case), policy=_windowed, buffers=True)
 
 
 def _picture(case: Case) -> int:

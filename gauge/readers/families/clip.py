@@ -12,6 +12,8 @@ from gauge.layers.embedding import Embedding, Embeddings
 from gauge.layers.projector import Projector, Step, held, linear
 from gauge.model import Model, Part
 from gauge.readers.config import Config
+from gauge.readers.families.vit import classifier
+from gauge.readers.heads import kind_of
 from gauge.readers.towers import clip as vision_tower
 from gauge.readers.towers.block import encoder_block, layer_norm
 from gauge.tensor import Dim
@@ -26,6 +28,9 @@ def read(config: Config) -> Model:
         return dual(config, (text_part(config, config, "quick_gelu", VOCAB, POSITIONS),))
     if kind == "clip_vision_model":
         return dual(config, (replace(vision_tower.clip(config), optional=False),))
+    if kind_of(config).endswith("ForImageClassification"):
+        part = replace(vision_tower.clip(config.inner("vision_config")), optional=False)
+        return dual(config, (part,), config.inner("vision_config").integer("hidden_size", default=768))
     space = config.integer("projection_dim", default=512)
     seeing, reading = config.inner("vision_config"), config.inner("text_config")
     width = seeing.integer("hidden_size", default=768)
@@ -59,15 +64,15 @@ def text_part(config: Config, keys: Config, activation: str, vocab: int, positio
     return Part("text encoder", (*blocks, tail), Embeddings(tables), feeds=False)
 
 
-def dual(config: Config, parts: tuple[Part, ...]) -> Model:
-    """Encoders without a head."""
+def dual(config: Config, parts: tuple[Part, ...], width: int = 0) -> Model:
+    """Encoders without a head, or the vision side with a classifier over its `width`."""
     texts = [p for p in parts if isinstance(p.embeddings, Embeddings)]
     table = texts[0].embeddings.tables if texts and isinstance(texts[0].embeddings, Embeddings) else ()
     return Model(
         id="",
         family=config.text("model_type"),
         parts=parts,
-        head=None,
+        head=classifier(config, width) if width else None,
         max_length=table[1].rows if len(table) > 1 else 1,
         hidden=table[0].size if table else 0,
         vocab=table[0].rows if table else 0,

@@ -51,6 +51,9 @@ def read(config: Config) -> Model:
     shapes = _shapes(config)
     stages: list[Stage] = [Chain((_block(config, s, activation),), "inverted residual") for s in shapes]
     last = _rounded(config, LAST)
+    if config.integer("hidden_dim", default=last) != last:
+        message = f"{config.integer('hidden_dim')} is not the width {last} of the last convolution"
+        raise RequestError(f"{config.path}.hidden_dim", message, f"give {last}")
     top = _brick("top", shapes[-1].outputs, last, activation)
     stages.append(Chain((top, Pool("mean")), "last convolution"))
     width = _rounded(config, STEM)

@@ -23,5 +23,7 @@ def read(config: Config) -> Model:
         out = audio.integer("output_proj_dims", default=SOUND_WIDTH)
         weights = (*sound(audio, out), ("embed_audio.embedding_projection", (text.hidden, out)))
         extra = (standing_by("sound tower", *weights),)
+    if config.keys.get("vision_config") is None:
+        return text.edited(family=config.text("model_type"), parts=(*extra, *text.parts))
     step = linear("embed_vision.embedding_projection", vision_width(config, default=768), text.hidden, False)
     return joined(config, text, vision_part(config, "gemma4_vision"), step, extra=extra)

@@ -20,6 +20,7 @@ from gauge.readers.patterns import blocks, layer_types
 from gauge.tensor import Dim
 
 KIND: Kind = "rms_unit_offset"
+GLOBAL_HEAD = 512
 
 
 class LayerKind(NamedTuple):
@@ -27,14 +28,17 @@ class LayerKind(NamedTuple):
 
     slides: bool
     borrows: bool
+    head: int
+    kv_heads: int
 
 
 def read(config: Config) -> Model:
     """A Gemma 4 decoder from its text config."""
     layers = config.layers()
     kinds = layer_types(config, layers, lambda i: "sliding_attention" if (i + 1) % 6 else "full_attention")
+    kinds[-1] = "full_attention"
     first = layers - config.integer("num_kv_shared_layers", default=0, least=0)
-    which = [LayerKind(k == "sliding_attention", 0 < first <= i) for i, k in enumerate(kinds)]
+    which = [_kind(config, i, k == "sliding_attention", 0 < first <= i) for i, k in enumerate(kinds)]
     chain = blocks(which, lambda kind: _block(config, kind))
     return llama.decoder(
         config,
@@ -47,13 +51,36 @@ def read(config: Config) -> Model:
     )
 
 
+def _kind(config: Config, index: int, slides: bool, borrows: bool) -> LayerKind:
+    """Global layers have heads of another size and may have fewer key heads; a config may list both layer by layer."""
+    size, kv_heads = config.integer("head_dim", default=256), config.integer("num_key_value_heads")
+    listed = config.inner("per_layer_config")
+    if listed.keys:
+        own = next((listed.inner(name) for name in listed.keys if name.lstrip("0") == str(index or "")), Config({}))
+        return LayerKind(
+            slides, borrows, own.integer("head_dim", default=size), own.integer("num_key_value_heads", default=kv_heads)
+        )
+    if slides:
+        return LayerKind(slides, borrows, size, kv_heads)
+    same = config.flag("attention_k_eq_v")
+    fewer = config.integer("num_global_key_value_heads", default=kv_heads) if same else kv_heads
+    return LayerKind(slides, borrows, config.integer("global_head_dim", default=GLOBAL_HEAD), fewer)
+
+
 def per_layer(config: Config, layers: int) -> tuple[PerLayerEmbeddings, ...]:
     """The narrow embeddings of all layers, where the model has them."""
-    narrow = config.integer("hidden_size_per_layer_input", default=256, least=0)
+    narrow = _narrow(config)
     if not narrow:
         return ()
     rows = config.integer("vocab_size_per_layer_input", default=262_144)
     return (PerLayerEmbeddings(rows, layers, narrow, config.integer("hidden_size")),)
+
+
+def _narrow(config: Config) -> int:
+    """Width of the per-layer embeddings; the unified models have none."""
+    unified = config.text("model_type").startswith("gemma4_unified")
+    found: int = config.integer("hidden_size_per_layer_input", default=0 if unified else 256, least=0)
+    return found
 
 
 def _block(config: Config, kind: LayerKind) -> Block:
@@ -75,7 +102,7 @@ def _block(config: Config, kind: LayerKind) -> Block:
         ),
         feed,
     ]
-    narrow = config.integer("hidden_size_per_layer_input", default=256, least=0)
+    narrow = _narrow(config)
     if narrow:
         mix = PerLayerInput(hidden, narrow, llama.activation(config))
         steps.append(Residual(mix, post=Norm("post_per_layer_input_norm", hidden, KIND)))
@@ -110,22 +137,16 @@ def _beside(config: Config, hidden: int, dense: Layer) -> Together:
 
 
 def _attention(config: Config, kind: LayerKind) -> Attention:
-    """Global layers may have heads of another size, fewer key heads, and values that are their keys."""
-    size, kv_heads = config.integer("head_dim", default=256), config.integer("num_key_value_heads")
-    same = False
-    if not kind.slides:
-        size = config.integer("global_head_dim", default=size)
-        same = config.flag("attention_k_eq_v")
-        kv_heads = config.integer("num_global_key_value_heads", default=kv_heads) if same else kv_heads
+    """The values of global layers may be their keys."""
     return llama.attention(
         config,
-        head=size,
-        kv_heads=kv_heads,
+        head=kind.head,
+        kv_heads=kind.kv_heads,
         window=config.integer("sliding_window", default=512) if kind.slides else None,
         norms="head",
         norm_kind=KIND,
         value_norm=True,
-        value_from_key=same,
+        value_from_key=not kind.slides and config.flag("attention_k_eq_v"),
         borrows=kind.borrows,
         rotary_scope="sliding" if kind.slides else "global",
     )

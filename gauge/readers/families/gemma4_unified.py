@@ -17,10 +17,11 @@ SOUND_WIDTH = 640
 def read(config: Config) -> Model:
     """A unified Gemma 4 model from its config."""
     text = text_model(config, "gemma4_unified_text")
+    sees, hears = (config.keys.get(name) is not None for name in ("vision_config", "audio_config"))
     hidden, vision = text.hidden, config.inner("vision_config")
     patch = vision.integer("patch_size", default=PATCH) * vision.integer("pooling_kernel_size", default=MERGE)
     wide = CHANNELS * patch * patch
-    weights = (
+    seen: tuple[tuple[str, tuple[int, ...]], ...] = (
         ("pos_embedding", (vision.integer("position_embedding_size", default=POSITIONS), 2, hidden)),
         ("patch_ln1", (2, wide)),
         ("patch_dense.weight", (hidden, wide)),
@@ -28,6 +29,9 @@ def read(config: Config) -> Model:
         ("patch_ln2", (2, hidden)),
         ("pos_norm", (2, hidden)),
         ("multimodal_embedder", (hidden, hidden)),
-        ("embed_audio", (hidden, SOUND_WIDTH)),
     )
+    heard = (("embed_audio", (hidden, SOUND_WIDTH)),)
+    weights = (*(seen if sees else ()), *(heard if hears else ()))
+    if not weights:
+        return text.edited(family=config.text("model_type"))
     return text.edited(family=config.text("model_type"), parts=(standing_by("image and sound embedders", *weights), *text.parts))

@@ -15,6 +15,8 @@ from gauge.tensor import Dim
 
 REDUCTION = 4
 
+IMAGENET = 1000
+
 
 def read(config: Config) -> Model:
     """A ResNet from its config."""
@@ -43,7 +45,8 @@ def classifier(config: Config, entry: Pictures, stages: tuple[Stage, ...], width
     """A convolutional net around its stages; the classifier is left out where `architectures` names the bare net."""
     side = config.integer("image_size", default=224)
     kind = str(next(iter(config.listed("architectures")), "ForImageClassification"))
-    labels = config.integer("num_labels", default=len(config.inner("id2label").keys) or 1000)
+    usual = IMAGENET if config.text("model_type") == "mobilenet_v3" else 2  # timm's own, transformers' own
+    labels = config.integer("num_labels", "num_classes", default=len(config.inner("id2label").keys) or usual)
     head = Head(
         hidden=width,
         outputs=labels,

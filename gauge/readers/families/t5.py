@@ -5,6 +5,8 @@ Source: transformers 5.23 models/t5/modeling_t5.py; arXiv 1910.10683.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gauge.layers.attention import Attention
 from gauge.layers.block import Block, Residual
 from gauge.layers.embedding import Embedding, Embeddings
@@ -12,11 +14,15 @@ from gauge.layers.head import Head
 from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.model import Model, Part
+from gauge.readers import heads
 from gauge.readers.config import Config
+from gauge.readers.encoders import label_head
+
+ENCODES = ("EncoderModel", "ForTokenClassification")
 
 
 def read(config: Config) -> Model:
-    """An encoder-decoder from its config; the two share the token embedding."""
+    """An encoder-decoder from its config, which share the token embedding; some classes are the encoder alone."""
     hidden, vocab = config.integer("d_model"), config.integer("vocab_size")
     layers = config.layers("num_layers")
     embedding = Embedding("shared", vocab, hidden)
@@ -38,11 +44,18 @@ def read(config: Config) -> Model:
         dropout=dropout,
     )
     tied = config.flag("tie_word_embeddings", default=True)
+    kind = heads.kind_of(config)
+    parts: tuple[Part, ...] = (encoder, decoder)
+    if kind.endswith(ENCODES):
+        parts = (replace(encoder, sequence="tokens"),)
+    head: Head | None = Head(hidden=hidden, outputs=vocab, tied=tied, upcast=False, scaled=tied)
+    if heads.is_bare(config) or kind.endswith(heads.LABELLED):
+        head = label_head(Config({**config.keys, "hidden_size": hidden}, config.path), kind, "classification_head.dense")
     return Model(
         id="",
         family=config.text("model_type"),
-        parts=(encoder, decoder),
-        head=Head(hidden=hidden, outputs=vocab, tied=tied, upcast=False, scaled=tied),
+        parts=parts,
+        head=head,
         max_length=config.integer("n_positions", default=512),
         hidden=hidden,
         vocab=vocab,

@@ -5,6 +5,8 @@ Source: transformers 5.23 models/whisper/modeling_whisper.py; arXiv 2212.04356.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gauge.layers.attention import Attention
 from gauge.layers.block import Block, Residual
 from gauge.layers.embedding import Embedding, Embeddings
@@ -14,6 +16,7 @@ from gauge.layers.norm import Norm
 from gauge.layers.sound import SoundEmbeddings
 from gauge.model import Model, Part
 from gauge.readers.config import Config
+from gauge.readers.heads import is_bare, kind_of
 from gauge.tensor import Dim
 
 
@@ -42,11 +45,14 @@ def read(config: Config) -> Model:
         _norm("layer_norm", hidden),
         sequence="target",
     )
+    parts: tuple[Part, ...] = (encoder, decoder)
+    if kind_of(config).endswith("ForCausalLM"):
+        parts = (replace(decoder, sequence="tokens"),)
     return Model(
         id="",
         family=config.text("model_type"),
-        parts=(encoder, decoder),
-        head=Head(hidden=hidden, outputs=vocab, tied=True, upcast=False, name="proj_out"),
+        parts=parts,
+        head=None if is_bare(config) else Head(hidden=hidden, outputs=vocab, tied=True, upcast=False, name="proj_out"),
         max_length=target,
         hidden=hidden,
         vocab=vocab,

@@ -12,7 +12,7 @@ Builder = Callable[[Config], Part]
 
 BUILDERS: dict[str, Builder] = {
     "clip_vision_model": clip.clip,
-    "siglip_vision_model": clip.siglip,
+    "siglip_vision_model": clip.siglip_with_head,
     "idefics3_vision": clip.siglip,
     "smolvlm_vision": clip.siglip,
     "pixtral": pixtral.pixtral,

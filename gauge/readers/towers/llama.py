@@ -88,7 +88,7 @@ def llama4(config: Config) -> Part:
     )
     tail: tuple[Step, ...] = (
         Merge(merge),
-        linear("vision_adapter.mlp.fc1", hidden * merge, wide, False),
+        linear("vision_adapter.mlp.fc1", config.integer("intermediate_size", default=hidden * merge), wide, False),
         Activate("gelu"),
         linear("vision_adapter.mlp.fc2", wide, out, False),
         Activate("gelu"),
