@@ -38,6 +38,12 @@ FLOATING = ("F32", "F16", "BF16")
 FALLBACK = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0", "Q2_K": "Q4_0", "Q3_K": "Q4_0"}
 FALLBACK |= {"TQ1_0": "Q4_0", "TQ2_0": "Q4_0"}
 GROUPED_ENOUGH = 4
+# Small matrices that the quantizer leaves as the converter wrote them.
+KEPT_IN_16_BITS = ("altup", "laurel", "per_layer_model_proj", "indexer.q_proj", "indexer.k_proj")
+# Families whose converter appends the checkpoint's multi-token-prediction layers to the blocks.
+PREDICTING = frozenset({"bailing_hybrid", "bailing_moe_v2", "deepseek_v32", "deepseek_v4", "exaone_moe", "glm4_moe", "hy_v3"})
+PREDICTING |= frozenset({"glm4_moe_lite", "glm5_next_text", "glm_moe_dsa", "mimo_v2_flash", "nemotron_h", "qwen3_next"})
+PREDICTING |= frozenset({"qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text", "step3p5", "step3p7"})
 SEVENTY_LAYERS = 80
 LLAMA_LIKE = frozenset({"llama", "mistral", "mixtral"})
 SEVENTY_FAMILIES = LLAMA_LIKE | frozenset({"qwen2", "nemotron-nas", "olmo"})
@@ -198,7 +204,7 @@ def traits_of(model: Model, rewritten: bool = True, split_latent: bool = True, p
     layers = [layer for block in blocks for layer in block.layers]
     experts = [layer.experts for layer in layers if isinstance(layer, Experts)]
     return Traits(
-        blocks=len(blocks) + (len(model.predictors) if predicting else 0),
+        blocks=len(blocks) + (len(model.predictors) if predicting and model.family in PREDICTING else 0),
         experts=max(experts, default=1),
         grouped=_grouped(_heads_of_layer_0(model), split_latent),
         falcon=model.family == "falcon",
@@ -271,6 +277,10 @@ class _Rule:
         return fitting(self._chosen(one), one.row)
 
     def _chosen(self, one: Stored) -> str:
+        if one.name.startswith(KEPT_IN_16_BITS):
+            return "F16"
+        if one.name == "per_layer_token_embd":
+            return self._output(one)
         if one.name == "output" or (one.name == "token_embd" and not self.has_output):
             return self._output(one)
         if self.file_type == "MXFP4_MOE":
@@ -289,7 +299,7 @@ class _Rule:
         return "Q8_0" if self.base == "Q8_0" else "Q6_K"
 
     def _inside(self, one: Stored) -> str:
-        name = one.name.removeprefix("cross_")
+        name = one.name.removeprefix("cross_").removeprefix("indexer.")
         if name == "attn_v" or (self.traits.rewritten and name in ("attn_qkv", "attn_kv_b")):
             return self._value()
         if name == "attn_qkv":

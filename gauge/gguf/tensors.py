@@ -18,6 +18,7 @@ from gauge.layers.attention import Attention
 from gauge.layers.experts import Experts
 from gauge.layers.latent_attention import LatentAttention
 from gauge.layers.linear_attention import KimiDelta
+from gauge.layers.sparse_attention import SparseAttention
 from gauge.model import Model, Part
 from gauge.tensor import Dim, Tensor, extent, tensor
 
@@ -53,6 +54,17 @@ NAMES = {
     "conv_in": "shortconv.in_proj",
     "conv_out": "shortconv.out_proj",
     "conv_filter": "shortconv.conv",
+    "per_layer_embedding": "per_layer_token_embd",
+    "per_layer_projection": "per_layer_model_proj",
+    "per_layer_gate": "inp_gate",
+    "per_layer_up": "proj",
+    "altup_projection": "altup_proj",
+    "altup_scale": "altup_correct_scale",
+    "laurel_down": "laurel_l",
+    "laurel_up": "laurel_r",
+    "indexer_query": "indexer.attn_q_b",
+    "indexer_key": "indexer.attn_k",
+    "indexer_weights": "indexer.proj",
     "linear_qkv": "attn_qkv",
     "linear_gate": "attn_gate",
     "linear_ba": "ssm_ba",
@@ -62,6 +74,10 @@ NAMES = {
 }
 # Kimi's delta layers name their projections as attention does, and so they are quantized.
 KIMI_DELTA = {"linear_query": "attn_q", "linear_key": "attn_k", "linear_value": "attn_v", "linear_out": "attn_output"}
+# Gemma 3n's small matrices, by the checkpoint's names; the first two are always F32.
+ALTERNATING = {"correction_coefs": "altup_correct_coef", "prediction_coefs": "altup_predict_coef"}
+ALTERNATING |= {"modality_router": "altup_router"}
+SPARSE_INDEXER = {"indexer_query": "indexer.q_proj", "indexer_key": "indexer.k_proj"}
 KEPT_AS_KEYS = frozenset({"mlp_activation"})  # a few numbers that the file holds among its keys
 ALWAYS_FLOAT = frozenset({"norm", "router", "ssm_conv", "conv_filter", "position_embedding", "type_embedding", "relative_bias"})
 ENCODER_ONLY = frozenset({"bert", "roberta", "xlm-roberta", "nomic_bert", "modernbert", "distilbert"})
@@ -72,6 +88,7 @@ JOINED_ATTENTION = frozenset({"nomic_bert"})
 PARTLY_ROTATED = frozenset({"gemma4", "gemma4_text", "gemma4_unified"})
 # Scores of experts are steered by a bias that these families' checkpoints hold as a buffer, not as a parameter.
 STEERED = frozenset({"kimi_linear", "glm4_moe", "solar_open", "minimax_m2", "minimax_m3_text", "minimax_m3_vl", "minimax_m3"})
+STORED_ALL_THE_SAME = frozenset({"gemma3n", "gemma3n_text"})  # keys and values of layers that use an earlier one's
 TEXT_PARTS = ("tokens", "source", "target")
 
 
@@ -169,9 +186,17 @@ def _block(block: object, family: str, split_latent: bool) -> Iterator[Stored]:
                 yield replace(made, name=cross + made.name) if made.name.startswith("attn_") else made
         if family in JOINED_ATTENTION and isinstance(step.body, Attention):
             yield _joined(step.body)
-        if family in STEERED and isinstance(step.body, Experts) and not step.body.router.correction:
-            count = step.body.experts
-            yield Stored("exp_probs_b", tensor("exp_probs_b", FLOAT32, (Dim.EXPERTS, count)), count, floating=True)
+    for layer in block.layers:  # type: ignore[attr-defined]
+        yield from _beside(layer, family)
+
+
+def _beside(layer: object, family: str) -> Iterator[Stored]:
+    """What files hold of a layer though the model counts no such parameters."""
+    if family in STEERED and isinstance(layer, Experts) and not layer.router.correction:
+        yield Stored("exp_probs_b", tensor("exp_probs_b", FLOAT32, (Dim.EXPERTS, layer.experts)), layer.experts, floating=True)
+    if family in STORED_ALL_THE_SAME and isinstance(layer, Attention) and layer.borrows:
+        for one in (layer.key.weight, layer.value.weight, *layer.norm(1).weights()):
+            yield _named(one)
 
 
 def _converted(one: Tensor, body: object, family: str, split_latent: bool) -> Iterator[Stored]:
@@ -188,6 +213,11 @@ def _converted(one: Tensor, body: object, family: str, split_latent: bool) -> It
         half = replace(one, dims=tuple(e for e in one.dims if e.dim is not Dim.MATRICES))
         yield _named(replace(half, role=one.role.replace("_up", "_gate")))
         yield _named(half)
+    elif one.role == "altup":
+        name = ALTERNATING[one.name.split(".")[-2]]
+        yield replace(_named(one), name=name, floating=name != "altup_router")
+    elif isinstance(body, SparseAttention) and one.role in SPARSE_INDEXER:
+        yield replace(_named(one), name=SPARSE_INDEXER[one.role])
     elif isinstance(body, KimiDelta) and one.role in KIMI_DELTA:
         yield replace(_named(one), name=KIMI_DELTA[one.role])
     elif family in ("t5", "mt5", "umt5") and one.role == "attention_output":
