@@ -40,6 +40,7 @@ TENSOR_RULES: Rules = (
 )
 EXPERT_RULES: Rules = ((Dim.EXPERTS, Axis.EXPERT),)
 VOCAB_MULTIPLE = 64
+READ = ("tokens", "target")  # sequences that serving engines schedule
 USES = frozenset(
     {
         "quantization",
@@ -251,6 +252,9 @@ def check_degrees(case: Case) -> None:
     if device is not None and device.kind in ("mobile", "cpu"):
         where = "phones" if device.kind == "mobile" else "processors as it does on GPUs, which is what is known here"
         raise RequestError("runtime", f"{plan.runtime} does not run on {where}", "use llama.cpp or transformers")
+    if model.decoder.sequence not in READ:
+        message = f"{plan.runtime} serves models that read text, which {model.title or model.id or 'this one'} does not"
+        raise RequestError("runtime", message, "use transformers", [{"runtime": "transformers"}])
     degree, layers = plan.tensor_parallel, len(model.decoder.blocks)
     rows = round_up(model.vocab, VOCAB_MULTIPLE)
     if degree > 1 and rows % degree:

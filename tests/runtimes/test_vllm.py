@@ -295,3 +295,10 @@ def test_split_mxfp4_experts_are_filled_up_to_blocks(degree: int, inner: int) ->
 def test_doubly_quantized_scales_are_expanded() -> None:
     once, twice = (parts(ask(quantization=q))["weights"] for q in ("bnb-nf4", "bnb-nf4-double"))
     assert once == twice
+
+
+@pytest.mark.parametrize("runtime", ["vllm", "sglang", "tensorrt-llm"])
+@pytest.mark.parametrize("model", ["microsoft/resnet-50", "stable-diffusion-v1-5/stable-diffusion-v1-5"])
+def test_models_of_pictures_alone_are_not_served(runtime: str, model: str) -> None:
+    (error,) = answer_to({"runtime": runtime, "model": model}, deep=False)["errors"]
+    assert error["field"] == "runtime" and {"runtime": "transformers"} in error["fixes"]
