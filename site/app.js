@@ -30,8 +30,7 @@ function request() {
 }
 
 /** The page as it stands, as a fragment; the state that the page opens with has none. */
-function hash() {
-  const fields = form.values();
+function hash(fields) {
   const same = JSON.stringify(fields) === JSON.stringify(preset);
   const text = format({fields, view: page.view, compare: page.compare});
   return same && text === format({fields, view: {}, compare: []}) ? '' : text || '#v=1';
@@ -43,11 +42,12 @@ function link() {
 
 /** Asks anew. `push` makes it a step that Undo takes back; typing only replaces the address. */
 function refresh({push = false} = {}) {
-  record(push);
-  wanted = JSON.stringify(request());
+  const fields = form.values();
+  wanted = JSON.stringify({...fields, view: page.view});
+  if (!running && engine.state === 'ready') pump(); // Python works while the page does the rest
   if (answer.dataset.state !== 'error') answer.dataset.state = 'waiting';
   later.cancel();
-  if (!running && engine.state === 'ready') pump();
+  record(hash(fields), push);
 }
 
 async function pump() {
@@ -106,8 +106,7 @@ function apply(values) {
 // The address and its history -----------------------------------------------------------------------------------------
 
 /** Writes the state into the address: at once where it is a step of its own, after a pause while typing. */
-function record(push) {
-  const next = hash();
+function record(next, push) {
   clearTimeout(written);
   if (push) {
     flush();

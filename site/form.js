@@ -6,6 +6,7 @@ export class Form extends EventTarget {
     this.root = root;
     this.extra = {};
     this.known = new Map();
+    this.said = new Map(); // what Python last said of each field
     this.fields = new Map([...root.querySelectorAll('[data-field]')].map((box) => [box.dataset.field, box]));
     root.addEventListener('submit', (event) => event.preventDefault());
     root.addEventListener('input', (event) => this.#changed(event));
@@ -84,9 +85,12 @@ export class Form extends EventTarget {
     for (const [name, box] of this.fields) {
       const state = states[name];
       if (!state) continue;
-      const changed = this.read(name) !== '' && this.read(name) !== this.default(name);
-      if (!state.relevant && changed) kept += 1;
-      box.hidden = !state.relevant;
+      const value = this.read(name);
+      if (!state.relevant && value !== '' && value !== this.default(name)) kept += 1;
+      const same = JSON.stringify([state, value]);
+      if (this.said.get(name) === same) continue;
+      this.said.set(name, same);
+      put(box, 'hidden', !state.relevant);
       if (state.echo !== null) put(box.querySelector('.echo'), 'textContent', state.echo);
       put(box.querySelector('.error'), 'innerHTML', state.error);
       for (const control of this.controls(name)) {

@@ -46,16 +46,30 @@ export class Later {
 
 class Stale extends Error {}
 
+const LATE = document.querySelectorAll('[data-late]');
+
 let held = null;
+let greying = 0;
+const GREY = 400; // milliseconds after which what is out of date looks it: most answers are there before
 
 /** What belongs to the question before cannot be pressed until it is answered anew; who stood there stands there again. */
 function stale(on) {
   const focused = document.activeElement;
   if (on && focused?.closest('[data-late]')) held = focused;
-  for (const part of document.querySelectorAll('[data-late]')) part.inert = on;
-  if (on) return;
+  for (const part of LATE) part.inert = on;
+  if (on) {
+    greying ||= setTimeout(() => grey(true), GREY);
+    return;
+  }
+  grey(false);
   if (held?.isConnected && (!document.activeElement || document.activeElement === document.body)) held.focus({preventScroll: true});
   held = null;
+}
+
+function grey(on) {
+  clearTimeout(greying);
+  greying = 0;
+  for (const part of LATE) part.classList.toggle('stale', on);
 }
 
 /** A job that puts the fragments of one ask into the page. */

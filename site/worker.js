@@ -14,6 +14,7 @@ const WASM = PYODIDE + 'pyodide.asm.wasm';
 
 const DOOR = `
 def _door():
+    import gc
     import gauge.api
     import gauge.view.page as page
     def ask(name, text):
@@ -23,6 +24,8 @@ def _door():
         if getattr(function, "__module__", "") != "gauge.view.page":
             raise LookupError(f"the engine has no question named {name}")
         return function(text)
+    gc.freeze()  # what is loaded stays: no keystroke waits for a search for garbage in it
+    gc.set_threshold(50_000)
     return ask
 
 _door()

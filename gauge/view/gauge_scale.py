@@ -7,6 +7,7 @@ Drawn as SVG whose positions are percentages, so that it stretches with the page
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gauge.view.figures import Scale
 from gauge.view.html import Markup, join, tag
@@ -146,8 +147,11 @@ def _ticks(length: int, step: int) -> list[int]:
 
 def _scale(reading: Reading, rule: Ruler) -> Markup:
     """The ruled line with its ticks and figures; it ends where the device ends."""
-    unit = reading.scale
-    end = min(reading.card.reported or rule.length, rule.length)
+    return _ruled(rule, min(reading.card.reported or rule.length, rule.length), reading.scale)
+
+
+@lru_cache(maxsize=16)
+def _ruled(rule: Ruler, end: int, unit: Scale) -> Markup:
     step = tick_step(rule.length, unit.unit)
     fine = step // 5 if step % 5 == 0 else step // 4
     last = end * 96 // 100

@@ -177,4 +177,4 @@ def _page(title: str, about: str, body: Markup, assets: Mapping[str, Any]) -> st
     foot = tag("footer", tag("p", f"Compute Gauge {assets.get('version') or ''}{date}. ",
                              tag("a", "Calculator", href="../index.html")))  # fmt: skip
     page = join(gauge_scale.textures(), top, tag("main", body, class_="sheet"), foot)
-    return raw("<!doctype html>\n") + tag("html", tag("head", head), tag("body", page), lang="en") + escape("\n")
+    return raw("<!doctype html>\n") + tag("html", tag("head", head), tag("body", page, class_="narrow"), lang="en") + escape("\n")

@@ -126,7 +126,9 @@ def _pool(reading: Reading, capacity: Json) -> Markup | None:
     if pool is None or tokens is None:
         return None
     amount = tag("b", f"{int(tokens):,}{NBSP}tokens", class_="num")
-    return tag("li", tag("span", "Room for", class_="what"), " ", amount, f" of cache in {reading.scale.room(int(pool))}")
+    return tag(
+        "li", tag("span", "Room for", class_="what"), " ", amount, f" of cache in {reading.scale.room(int(pool))}", class_="flat"
+    )
 
 
 def _limit(label: str, value: Any, noun: str, values: Mapping[str, Any], now: Any) -> Markup | None:
@@ -135,10 +137,10 @@ def _limit(label: str, value: Any, noun: str, values: Mapping[str, Any], now: An
     name = tag("span", label, class_="what")
     shown = f"{value:,}" + (f"{NBSP}{noun}{'' if value == 1 else 's'}" if noun else "")
     if value <= 0:
-        return tag("li", name, " ", tag("b", "none fits"))
+        return tag("li", name, " ", tag("b", "none fits"), class_="flat")
     body = [name, " ", tag("b", shown, class_="num")]
     if value == now or not values:
-        return tag("li", body, tag("span", " as now", class_="what") if value == now else None)
+        return tag("li", body, tag("span", " as now", class_="what") if value == now else None, class_="flat")
     return tag("li", tag("button", body, type="button", data_change=change(values), class_="apply"))
 
 
