@@ -35,8 +35,8 @@ class Attention:
     layer's cache. `value_from_key`: the key projection serves for the values too. `heads_first`: queries are scaled by
     an operator of their own, and queries, keys and values copied into heads-first order (Whisper); `scales_queries`
     and `copies_heads` are either alone (OPT, BLOOM). `alibi`: a slope a head is added to the scores. `broadcasts`: keys
-    and values are copied to all heads before attention (Falcon 40B). `narrow`: the output's width where it is not
-    the input's (Zamba). `mask_buffer` and `rotary_buffer` are the
+    and values are copied to all heads before attention (Falcon 40B). `out_norm` names a norm over all heads' outputs
+    (BitNet). `narrow`: the output's width where it is not the input's (Zamba). `mask_buffer` and `rotary_buffer` are the
     positions for which each layer holds its own causal mask or table of sines.
     """
 
@@ -52,6 +52,7 @@ class Attention:
     norms: str = ""  # "", "head" (one weight vector for all heads) or "full" (over all heads together)
     norm_kind: Kind = "rms"
     norm_bias: bool = False
+    norm_affine: bool = True
     norm_names: tuple[str, str] = ("q_norm", "k_norm")
     norm_after_rotary: bool = False
     value_norm: bool = False
@@ -89,6 +90,7 @@ class Attention:
     caches: bool = True
     names: tuple[str, str, str, str] = ("q_proj", "k_proj", "v_proj", "o_proj")
     gate_name: str = "g_proj"
+    out_norm: str = ""
 
     # ---------------------------------------------------------------- weights
     @property
@@ -145,7 +147,7 @@ class Attention:
         heads = ((Dim.HEADS, self.heads), (Dim.KV_HEADS, self.kv_heads))[which]
         own = heads if self.norms in ("full", "heads") else None
         joint = self.norms == "full"
-        return Norm(self.norm_names[which], self.head, self.norm_kind, self.norm_bias, over=Dim.HEAD, heads=own, joint=joint)
+        return Norm(self.norm_names[which], self.head, self.norm_kind, self.norm_bias, self.norm_affine, Dim.HEAD, own, joint)
 
     def _projections(self) -> Iterator[Linear]:
         if self.fused:
@@ -168,10 +170,15 @@ class Attention:
             yield from self.norm(0).weights()
             if not self.borrows:
                 yield from self.norm(1).weights()
+        if self.out_norm:
+            yield from self._output_norm().weights()
         if self.relative_buckets:
             yield self._relative_table()
         if self.sinks:
             yield Tensor("sinks", dims((Dim.HEADS, self.heads)), BFLOAT16, role="sinks")
+
+    def _output_norm(self) -> Norm:
+        return Norm(self.out_norm, self.values_head, over=Dim.HEAD, heads=(Dim.HEADS, self.heads), joint=True)
 
     def _relative_table(self) -> Tensor:
         shape = dims((Dim.POSITIONS, self.relative_buckets), (Dim.HEADS, self.heads))
@@ -225,6 +232,7 @@ class Attention:
             if (self.copies_output or self.rotary_joined) and kernel == "flash":
                 out = tape.contiguous(out, "attention output, reordered")
             out = self._gated(tape, x, out, gate)
+            out = self._output_norm()(tape, out) if self.out_norm else out
         return tape.dropout(self.output(tape, out), self.out_dropout)
 
     def _spread(self, tape: Tape) -> bool:

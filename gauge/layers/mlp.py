@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gauge import kernels
 from gauge.formats import BFLOAT16
 from gauge.layers.linear import Linear
+from gauge.layers.norm import Norm
 from gauge.tape import Tape, Value, dims
 from gauge.tensor import Dim, Tensor
 
@@ -17,7 +18,7 @@ class MLP:
     """hidden → inner → hidden. `gated`: activation(gate) × up; `fused`: gate and up are one matrix (Phi-3).
 
     `names` are the checkpoint's names of gate, up and down. `activation_numbers` counts trained scalars of the
-    nonlinearity (xIELU).
+    nonlinearity (xIELU), `inner_norm` names a norm in front of down (BitNet).
     """
 
     hidden: int
@@ -32,6 +33,7 @@ class MLP:
     names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
     prefix: str = "mlp"
     activation_numbers: int = 0
+    inner_norm: str = ""
 
     @property
     def gate(self) -> Linear:
@@ -56,8 +58,13 @@ class MLP:
             yield from self.gate.weights()
         yield from self.up.weights()
         yield from self.down.weights()
+        if self.inner_norm:
+            yield from self._norm().weights()
         if self.activation_numbers:
             yield self._numbers()
+
+    def _norm(self) -> Norm:
+        return Norm(self.inner_norm, self.inner, over=Dim.FFN)
 
     def _numbers(self) -> Tensor:
         return Tensor("act_fn.alpha", dims((Dim.COPIES, self.activation_numbers)), BFLOAT16, role="mlp_activation")
@@ -66,6 +73,7 @@ class MLP:
         """Through the nonlinearity and back to the residual width."""
         with tape.hold(x):
             inner = self._inner(tape, x)
+            inner = self._norm()(tape, inner) if self.inner_norm else inner
             if self.inner_dropout:
                 inner = tape.dropout(inner, self.inner_dropout)
             out = self.down(tape, inner)

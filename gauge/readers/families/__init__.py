@@ -4,6 +4,17 @@ An adapter is a function `read(config) -> Model`. It is found by its file name; 
 """
 
 SAME = {
+    "glm46v": "qwen2_vl",
+    "lighton_ocr": "mistral3",
+    "mvp": "bart",
+    "shieldgemma2": "gemma3",
+    "metaclip_2": "clip",
+    "glm_ocr_text": "glm4",
+    "glm_image_text": "glm4",
+    "hunyuan_vl_text": "hunyuan_v1_dense",
+    "granite_docling_text": "granite",
+    "ibert": "bert",
+    "deepseek_vl": "llava",
     "glm5_next": "qwen2_vl",
     "mllama_text_model": "mllama",
     "clip_vision_model": "clip",

@@ -28,7 +28,7 @@ def read(config: Config) -> Model:
     def make(kind: tuple[str, bool]) -> Block:
         first = None if kind[1] else _norm(config, "attn_norm", hidden)
         mixer = _attention(config, hidden, kind[0] == "sliding_attention")
-        return Block((Residual(mixer, pre=first), Residual(_mlp(config, hidden), pre=_norm(config, "mlp_norm", hidden))))
+        return Block((Residual(mixer, pre=first), Residual(mlp(config, hidden), pre=_norm(config, "mlp_norm", hidden))))
 
     table = Embedding("tok_embeddings", vocab, hidden)
     entry = Embeddings((table,), _norm(config, "embeddings.norm", hidden), config.number("embedding_dropout", default=0.0))
@@ -68,7 +68,7 @@ def _attention(config: Config, hidden: int, slides: bool) -> Attention:
     )
 
 
-def _mlp(config: Config, hidden: int) -> MLP:
+def mlp(config: Config, hidden: int) -> MLP:
     return MLP(
         hidden=hidden,
         inner=config.integer("intermediate_size"),

@@ -17,9 +17,10 @@ TEXT = {
     "qwen3_5": "qwen3_5_text",
     "qwen3_5_moe": "qwen3_5_moe_text",
     "glm4v": "glm4v_text",
+    "glm46v": "glm4v_text",
     "glm5_next": "glm5_next_text",
 }
-VISION = {"glm4v": "glm4v_vision", "glm5_next": "glm5_next_vision"}
+VISION = {"glm4v": "glm4v_vision", "glm46v": "glm4v_vision", "glm5_next": "glm5_next_vision"}
 
 
 def read(config: Config) -> Model:
