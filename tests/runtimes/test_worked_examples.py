@@ -22,7 +22,7 @@ def printed(command: str) -> str:
     return run.stdout
 
 
-MEASURED = ("  framework", "  communication", "  total", "Fits", "Tight", "Too large")
+MEASURED = ("  Framework", "  Communication", "  Total", "  Least certain", "Fits", "Tight", "Too large", "Needs", "Limits")
 
 
 def derived(output: str) -> list[str]:
