@@ -18,6 +18,8 @@ ORDER = (
     "errors",
     "formats",
     "tensor",
+    "how",
+    "record",
     "tape",
     "kernels",
     "sequence",

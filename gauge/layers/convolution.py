@@ -13,8 +13,9 @@ from typing import Literal
 from gauge import kernels
 from gauge.formats import BFLOAT16, FLOAT32, INT64
 from gauge.layers.block import Layer, Residual
+from gauge.record import Op
 from gauge.sequence import Sequence
-from gauge.tape import Dims, Op, Storage, Tape, Value, dims
+from gauge.tape import Dims, Storage, Tape, Value, dims
 from gauge.tensor import Dim, Tensor, tensor
 from gauge.units import ceil_div
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gauge.formats import BFLOAT16
-from gauge.tape import SEQUENCES, AdapterPlan, Dims, Tape, Value, dims
+from gauge.how import AdapterPlan
+from gauge.tape import SEQUENCES, Dims, Tape, Value, dims
 from gauge.tensor import Axis, Dim, Tensor
 
 Shape = tuple[tuple[Dim, int], ...]

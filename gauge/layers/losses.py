@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from gauge.formats import FLOAT32
 from gauge.layers.linear import Linear
-from gauge.tape import Dims, Op, Storage, Tape, Value, dims
+from gauge.record import Op
+from gauge.tape import Dims, Storage, Tape, Value, dims
 from gauge.tensor import Dim
 from gauge.units import ceil_div
 from gauge.versions import before

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from gauge.formats import FLOAT32, FORMATS
 from gauge.quantization import Store
-from gauge.tape import Storage, Trace
+from gauge.record import Trace
+from gauge.tape import Storage
 from gauge.tensor import Tensor
 
 FOLDED = frozenset({"batch_norm", "relu", "relu6", "hardswish", "hardsigmoid", "sigmoid", "tanh", "silu", "swish"})

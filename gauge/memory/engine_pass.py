@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
 from gauge.formats import FLOAT32, INT64, UINT8, Format
+from gauge.how import How
 from gauge.layers.block import Residual
 from gauge.layers.experts import Experts
 from gauge.layers.mlp import MLP
 from gauge.memory.segments import Lengths, Tracer
 from gauge.model import Model, Part
-from gauge.tape import How, Storage, Tape, Value, dims
+from gauge.tape import Storage, Tape, Value, dims
 from gauge.tensor import Axis, Dim, Tensor, tensor
 from gauge.units import ceil_div
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gauge.formats import FLOAT32, Format
+from gauge.how import How
 from gauge.layers.attention import Attention
 from gauge.memory.segments import Lengths, Segment, Tracer
 from gauge.model import Model, Part
-from gauge.tape import How
 from gauge.tensor import Dim, Tensor, tensor
 
 SIDES = {  # pixels on one side of the largest square picture, where the configuration does not say

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from gauge.how import How
 from gauge.layers.block import Stage
 from gauge.model import Model, Part
 from gauge.plan import Plan
-from gauge.tape import Dims, How, Tape, Trace, Value, dims
+from gauge.record import Trace
+from gauge.tape import Dims, Tape, Value, dims
 from gauge.tensor import Dim
 
 INPUTS = ("pixel values", "mel features")

@@ -16,7 +16,8 @@ from gauge.breakdown import Event, Item, item
 from gauge.memory.collect import stacked
 from gauge.memory.roles import component_of, label_of
 from gauge.memory.segments import INPUTS, Pass, Segment
-from gauge.tape import Moment, Storage, Trace
+from gauge.record import Moment, Trace
+from gauge.tape import Storage
 from gauge.tensor import Dim, Tensor
 
 WHY_SAVED = "Kept from forward until backward has used it."

@@ -15,12 +15,12 @@ from dataclasses import replace
 from gauge.breakdown import Item, item
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import Format
+from gauge.how import How
 from gauge.memory.optimizer import optimizer_of
 from gauge.memory.sharding import bucket, elements_by_format
 from gauge.memory.step import COURSE
 from gauge.optimizers import Optimizer
 from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded
-from gauge.tape import How
 from gauge.tensor import Dim, Extent, Tensor
 
 BUCKET = 500_000_000

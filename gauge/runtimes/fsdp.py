@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from gauge.breakdown import Pool
 from gauge.case import Breakdown, Case, Runtime
+from gauge.how import How
 from gauge.overheads import overhead
 from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded, words_of
-from gauge.tape import How
 
 STRATEGIES = {0: "NO_SHARD", 1: "SHARD_GRAD_OP", 2: "SHARD_GRAD_OP", 3: "FULL_SHARD"}
 HYBRIDS = {1: "HYBRID_SHARD_ZERO2", 2: "HYBRID_SHARD_ZERO2", 3: "HYBRID_SHARD"}

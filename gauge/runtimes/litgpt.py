@@ -13,10 +13,10 @@ from dataclasses import replace
 
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, FORMATS
+from gauge.how import How
 from gauge.overheads import overhead
 from gauge.quantization import Scheme, scheme_of
 from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded
-from gauge.tape import How
 from gauge.versions import numbers
 
 ROLES = {

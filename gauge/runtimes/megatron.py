@@ -14,6 +14,7 @@ from gauge.breakdown import Item, constant, item
 from gauge.case import Breakdown, Case, Runtime
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, Format
+from gauge.how import How
 from gauge.layers.attention import Attention
 from gauge.layers.experts import Experts
 from gauge.layers.mlp import MLP
@@ -24,7 +25,7 @@ from gauge.memory.step import Gradients
 from gauge.optimizers import Optimizer
 from gauge.overheads import overhead
 from gauge.runtimes.sharded import PARALLEL, USES, Sharded, by_stage, check_sharded, words_of
-from gauge.tape import How, dims
+from gauge.tape import dims
 from gauge.tensor import Dim, Tensor
 
 HOPPER_AND_LATER = ("h100", "h200", "h800", "h20", "gh200", "b100", "b200", "b300", "gb200", "gb300")

@@ -15,6 +15,7 @@ from gauge.case import Breakdown, Case
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, FORMATS, Format, format_of
 from gauge.hardware import Device
+from gauge.how import How
 from gauge.layers.attention import Attention
 from gauge.layers.experts import Experts
 from gauge.memory.collect import layered
@@ -26,7 +27,6 @@ from gauge.model import Model
 from gauge.plan import Plan
 from gauge.quantization import store_of
 from gauge.sequence import Sequence
-from gauge.tape import How
 from gauge.tensor import Axis, Dim, Mesh, Rules, Tensor, extent
 from gauge.units import ceil_div, round_up
 

@@ -14,6 +14,7 @@ from gauge.breakdown import Item, item
 from gauge.case import Breakdown, Case, check_divides
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, Format
+from gauge.how import How
 from gauge.layers.attention import Attention
 from gauge.layers.experts import Experts
 from gauge.layers.mlp import MLP
@@ -27,6 +28,7 @@ from gauge.memory.step import COURSE, Gradients, Step
 from gauge.memory.weights import buffer_items, weight_items
 from gauge.plan import Plan
 from gauge.quantization import scheme_of
+from gauge.record import Trace
 from gauge.runtimes.transformers_training import (
     STATEFUL,
     WHY_ADAPTERS,
@@ -37,7 +39,7 @@ from gauge.runtimes.transformers_training import (
 from gauge.runtimes.transformers_training import (
     USES as TRAINER_USES,
 )
-from gauge.tape import How, Storage, Trace
+from gauge.tape import Storage
 from gauge.tensor import Dim, Tensor
 
 WHY_GATHERED = "Shards of a layer are put together while it works; the next layer's are fetched meanwhile."

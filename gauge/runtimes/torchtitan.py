@@ -13,10 +13,12 @@ from dataclasses import replace
 from gauge.breakdown import Pool
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, Format
+from gauge.how import How
 from gauge.memory.sharding import elements_by_format
 from gauge.overheads import overhead
+from gauge.record import Trace
 from gauge.runtimes.sharded import PARALLEL, USES, Sharded, by_stage, check_sharded
-from gauge.tape import How, Storage, Trace
+from gauge.tape import Storage
 from gauge.tensor import Dim, Tensor
 from gauge.versions import month_of
 

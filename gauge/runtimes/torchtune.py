@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FORMATS
+from gauge.how import How
 from gauge.runtimes.sharded import USES, Sharded, by_stage, check_sharded
-from gauge.tape import How
 from gauge.tensor import Tensor
 
 

@@ -14,6 +14,7 @@ from gauge.breakdown import Factor, Item, Pool, constant, item, merged, product
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, FORMATS, Format, format_of
 from gauge.hardware import Device
+from gauge.how import How
 from gauge.layers.attention import Attention
 from gauge.layers.experts import Experts
 from gauge.memory.arena import REMARK, phone_store, planned
@@ -31,9 +32,10 @@ from gauge.model import Model
 from gauge.overheads import overhead
 from gauge.plan import Plan
 from gauge.quantization import Store, store_of
+from gauge.record import Moment
 from gauge.runtimes.release import Release, release
 from gauge.sequence import Sequence
-from gauge.tape import How, Moment, Storage, Tape, dims
+from gauge.tape import Storage, Tape, dims
 from gauge.tensor import Dim, Tensor, tensor, total_bytes
 
 PREFILL = (("load", "after loading"), ("prefill", "prefill"), ("decode", "last generated token"))

@@ -13,6 +13,7 @@ from gauge.breakdown import Event, Item, Pool, constant, item, merged, within
 from gauge.case import Breakdown, Case, Runtime
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, FORMATS
+from gauge.how import AdapterPlan, How
 from gauge.memory.adapters import adapters, targets_of
 from gauge.memory.allocator import reserved
 from gauge.memory.collect import layered
@@ -27,7 +28,6 @@ from gauge.overheads import overhead
 from gauge.plan import Plan
 from gauge.quantization import SCHEMES, Scheme, scheme_of
 from gauge.runtimes.transformers import on_host
-from gauge.tape import AdapterPlan, How
 from gauge.tensor import Dim, Tensor
 from gauge.units import ceil_div
 from gauge.versions import before, before_foreach

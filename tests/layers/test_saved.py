@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from gauge.formats import BFLOAT16, FLOAT32, Format
+from gauge.how import How
 from gauge.readers.huggingface import read
-from gauge.tape import How, Tape, dims
+from gauge.tape import Tape, dims
 from gauge.tensor import Dim
 
 BATCH, TOKENS = 2, 256

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from gauge.formats import FLOAT32
+from gauge.how import How
 from gauge.memory.segments import Lengths, Tracer
 from gauge.readers import huggingface
-from gauge.tape import How
 
 pytestmark = pytest.mark.oracle
 

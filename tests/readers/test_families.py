@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from gauge.errors import RequestError
+from gauge.how import How
 from gauge.memory.segments import Lengths, Tracer
 from gauge.memory.state import is_recurrent
 from gauge.readers.huggingface import adapter_of, read
 from gauge.sequence import Sequence
-from gauge.tape import How
 from gauge.tensor import Dim
 
 GIB = 1 << 30

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from gauge.api import answer_to
+from gauge.record import Trace
 from gauge.request import parse
 from gauge.runtimes.torchtune import Tune
-from gauge.tape import Trace
 
 HIDDEN, VOCAB, TOKENS, CHUNKS = 512, 8192, 1024, 8
 CONFIG = {
