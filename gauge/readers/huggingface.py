@@ -11,7 +11,7 @@ from typing import Any
 
 from gauge.errors import RequestError, shown
 from gauge.model import Model
-from gauge.readers import heads
+from gauge.readers import checks, heads
 from gauge.readers.config import Config
 from gauge.readers.families import SAME, llama
 
@@ -26,13 +26,18 @@ def read(config: Mapping[str, Any], path: str = "config") -> Model:
     """
     keys = Config(config, path)
     kind = keys.text("model_type")
+    remarks = checks.notes(keys)
     adapter = adapter_of(kind)
     if adapter is not None:
         model: Model = adapter.read(keys)
-        return replace(model, config=dict(config), notes=(*model.notes, *heads.said(keys)))
-    if isinstance(config.get("text_config"), Mapping):
-        return _wrapped(keys, kind)
-    return _generic(keys, kind)
+        return replace(model, config=dict(config), notes=_once(model.notes, heads.said(keys), remarks))
+    model = _wrapped(keys, kind) if isinstance(config.get("text_config"), Mapping) else _generic(keys, kind)
+    return replace(model, notes=_once(model.notes, remarks))
+
+
+def _once(*groups: tuple[str, ...]) -> tuple[str, ...]:
+    """Each note once, though a nested config was read by itself too."""
+    return tuple(dict.fromkeys(note for group in groups for note in group))
 
 
 def _wrapped(keys: Config, kind: str) -> Model:

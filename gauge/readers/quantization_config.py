@@ -14,6 +14,8 @@ from gauge.errors import shown
 NESTED = "text_config"
 KEYS = ("quantization_config", "compression_config")
 LONGEST_SEARCH = 64
+WIDTHS = ("bits", "w_bit", "nbits")
+UNREADABLE = -1
 
 
 def understood(config: Mapping[str, Any]) -> tuple[str, str]:
@@ -25,7 +27,9 @@ def understood(config: Mapping[str, Any]) -> tuple[str, str]:
     scheme = _scheme(method, found)
     if scheme:
         return scheme, f"The config's quantization_config ({shown(method)}) stores weights as {scheme}."
-    return "", f"The config's quantization_config ({shown(method)}) is not understood: weights are counted unquantized."
+    said = shown(found.get("quant_method", found.get("quant_algo")))
+    bits = next((f", {name} {shown(found[name])}" for name in WIDTHS if name in found), "")
+    return "", f"The config's quantization_config ({said}{bits}) is not understood: weights are counted unquantized."
 
 
 def _found(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -44,7 +48,7 @@ def _word(value: object) -> str:
 
 def _bits(found: Mapping[str, Any], *names: str, default: int) -> int:
     value = next((found[n] for n in names if n in found), default)
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
+    return value if isinstance(value, int) and not isinstance(value, bool) else UNREADABLE
 
 
 def _scheme(method: str, found: Mapping[str, Any]) -> str:

@@ -147,3 +147,60 @@ def test_edits_reach_nested_keys() -> None:
     assert len(seeing.parts[0].blocks) == 2 + 2
     with pytest.raises(RequestErrors):
         parse(whole | {"config.vision_config": "none"})
+
+
+SMALL = {
+    "model_type": "gemma3_text",
+    "hidden_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "vocab_size": 100,
+    "sliding_window": 16,
+}
+MALFORMED: list[tuple[str, Any, str]] = [
+    ("layer_types", ["full_attention"] * 2, "2 entries for 4 layers"),
+    ("layer_types", ["banana"] * 4, "'banana'"),
+    ("layer_types", [1, 2, 3, 4], "1 (layer 0)"),
+    ("mlp_layer_types", ["wet"] * 4, "'wet'"),
+    ("quantization_config", 5, "5 is no object"),
+    ("rope_scaling", "yarn", "'yarn' is no object"),
+    ("torch_dtype", "floaty", "'floaty' is no number format"),
+    ("dtype", 16, "16 is no number format"),
+    ("architectures", [5], "[5] lists no names"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "said"), MALFORMED)
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_malformed_value_is_refused_by_key_value_and_remedy(key: str, value: Any, said: str, nested: bool) -> None:
+    keys: dict[str, Any] = {**SMALL, key: value}
+    with pytest.raises(RequestError) as raised:
+        huggingface.read({"model_type": "gemma3", "text_config": keys, "vision_config": {}} if nested else keys)
+    assert raised.value.field == f"config.{'text_config.' if nested else ''}{key}"
+    assert said in raised.value.message
+    assert raised.value.remedy
+
+
+def test_more_experts_a_token_than_there_are_is_refused() -> None:
+    keys = {**SMALL, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 9}
+    with pytest.raises(RequestError, match="9 of 4 experts"):
+        huggingface.read(keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"layer_types": ["full_attention"] * 6}, "names 6 layers, num_hidden_layers 4"),
+        ({"hidden_activation": "bananalu"}, "'bananalu' is not known"),
+        ({"architectures": ["Gemma3ForMultipleChoice"]}, "the head of this class is not known"),
+    ],
+)
+def test_what_only_surprises_is_said(keys: dict[str, Any], said: str) -> None:
+    assert any(said in note for note in huggingface.read({**SMALL, **keys}).notes)
+
+
+@pytest.mark.parametrize(("bits", "said"), [(5, "bits 5"), ("four", "bits 'four'")])
+def test_a_width_that_nobody_stores_is_named(bits: object, said: str) -> None:
+    scheme, note = quantization_config.understood({"quantization_config": {"quant_method": "gptq", "bits": bits}})
+    assert (scheme, said in note) == ("", True)

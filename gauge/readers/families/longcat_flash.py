@@ -11,6 +11,7 @@ from gauge.layers.experts import Experts, Router
 from gauge.layers.norm import Norm
 from gauge.layers.together import Branch, Together
 from gauge.model import Model
+from gauge.readers import checks
 from gauge.readers.config import Config
 from gauge.readers.families import deepseek_v3, llama
 from gauge.tensor import Dim
@@ -43,6 +44,7 @@ def _experts(config: Config, hidden: int) -> Experts:
     """Scores over routed and identity experts together; a token visits its share of the routed ones."""
     routed, idle = config.integer("n_routed_experts"), config.integer("zero_expert_num", default=0, least=0)
     chosen = config.integer("moe_topk", "num_experts_per_tok")
+    chosen = checks.active(config, "moe_topk", chosen, routed + idle)
     router = Router(
         hidden=hidden,
         experts=routed,

@@ -9,6 +9,7 @@ from typing import Any
 
 from gauge.layers.experts import Experts, Router
 from gauge.model import Model
+from gauge.readers import checks
 from gauge.readers.config import Config
 from gauge.readers.families import llama
 
@@ -38,5 +39,6 @@ ACTIVE = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "
 def router(config: Config, hidden: int, **changes: Any) -> Router:
     """A router by the names that configs use for its sizes."""
     count = config.integer(*COUNTS)
-    active = min(count, config.integer(*ACTIVE))
+    key = next((name for name in ACTIVE if name in config), ACTIVE[0])
+    active = checks.active(config, key, config.integer(*ACTIVE), count)
     return Router(**({"hidden": hidden, "experts": count, "active": active} | changes))
