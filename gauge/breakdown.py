@@ -5,9 +5,10 @@ An explanation is derived from the tensor's own dimensions, never typed beside t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Any, Literal, NamedTuple
 
@@ -49,7 +50,7 @@ class Item:
     """Some bytes with their reason.
 
     `moments` are the ids of the moments at which it lives, empty for always. `scope` tells what counts it: the
-    framework's allocator, its reservation, or only the device as a whole.
+    framework's allocator, its reservation, or only the device as a whole. `code` is the file and line that made it.
     """
 
     component: str
@@ -63,6 +64,7 @@ class Item:
     source: str = ""
     moments: tuple[str, ...] = ()
     scope: Scope = "allocated"
+    code: str = field(default="", compare=False)
 
     @property
     def kind(self) -> str:
@@ -90,6 +92,17 @@ def _product(factors: tuple[Factor, ...], show: Any) -> str:
         sign = " ÷ " if factor.divides else " × "
         text += (sign if text else "1 ÷ " if factor.divides else "") + show(factor)
     return text
+
+
+def made() -> str:
+    """Where the caller's caller stands: `gauge/memory/weights.py#L52`."""
+    frame = sys._getframe(2)
+    return f"{_file(frame.f_code.co_filename)}#L{frame.f_lineno}"
+
+
+@lru_cache(maxsize=256)
+def _file(path: str) -> str:
+    return "gauge/" + f"/{path}".replace("\\", "/").rpartition("/gauge/")[2]
 
 
 _NAMES = {dim: dim.value for dim in GLOSSARY}
@@ -137,6 +150,7 @@ def item(
         source=source,
         moments=moments,
         scope=scope,
+        code=made(),
     )
 
 
@@ -165,6 +179,7 @@ def product(
         source=source,
         moments=moments,
         scope=scope,
+        code=made(),
     )
 
 
@@ -180,6 +195,7 @@ def measured(
     moments: tuple[str, ...] = (),
     scope: Scope = "device",
     certainty: Certainty = "measured",
+    code: str = "",
 ) -> Item:
     """An item that was measured rather than derived, with the range it was seen in."""
     factors = (Factor("bytes", size, "", "measured"),)
@@ -195,6 +211,7 @@ def measured(
         source=source,
         moments=moments,
         scope=scope,
+        code=code or made(),
     )
 
 
@@ -217,6 +234,7 @@ def constant(
         source=source,
         moments=moments,
         scope=scope,
+        code=made(),
     )
 
 

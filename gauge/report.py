@@ -95,6 +95,7 @@ def _item(item: Item) -> dict[str, Any]:
         ],
         "why": item.why,
         "source": item.source,
+        "code": item.code,
         "moments": list(item.moments),
         "scope": item.scope,
     }

@@ -26,7 +26,11 @@ let pending = null;
 
 /** The question as Python gets it: what differs from the defaults, and how to show it. */
 function request() {
-  return {...form.values(), view: page.view};
+  return {...form.values(), view: shown()};
+}
+
+function shown() {
+  return {...page.view, code: answer.dataset.code};
 }
 
 /** The page as it stands, as a fragment; the state that the page opens with has none. */
@@ -43,7 +47,7 @@ function link() {
 /** Asks anew. `push` makes it a step that Undo takes back; typing only replaces the address. */
 function refresh({push = false} = {}) {
   const fields = form.values();
-  wanted = JSON.stringify({...fields, view: page.view});
+  wanted = JSON.stringify({...fields, view: shown()});
   if (!running && engine.state === 'ready') pump(); // Python works while the page does the rest
   if (answer.dataset.state !== 'error') answer.dataset.state = 'waiting';
   later.cancel();

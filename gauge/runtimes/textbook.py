@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gauge.breakdown import Factor, Item, Pool
+from gauge.breakdown import Factor, Item, Pool, made
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FORMATS, Format
 from gauge.layers.attention import Attention
@@ -54,6 +54,7 @@ def _item(component: str, factors: tuple[Factor, ...], size: int) -> Item:
         factors=factors,
         why=WHY[component],
         source=SOURCE_ACTIVATIONS if component == "activations" else SOURCE,
+        code=made(),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from gauge.tensor import GLOSSARY, Dim
-from gauge.view.figures import exact
+from gauge.view.figures import NBSP, exact
 from gauge.view.html import Markup, join, tag
 from gauge.view.reading import Json, Reading, Row
 
@@ -52,7 +52,7 @@ def steps(reading: Reading, row: Row) -> Markup:
         ),
         notes(item),
         tag("p", str(item.get("why") or ""), class_="why"),
-        tag("p", certainty(reading, row), " ", source(str(item.get("source") or "")), class_="sure"),
+        tag("p", certainty(reading, row), " ", source(str(item.get("source") or "")), " ", code(reading, item), class_="sure"),
     )
 
 
@@ -83,6 +83,17 @@ def source(text: str) -> Markup | None:
     rest = text.replace(url, "").strip(" ,;:()")
     host = url.removeprefix("https://")
     return tag("span", "Source: ", tag("a", rest or host, href=url, rel="noopener", target="_blank"), class_="source")
+
+
+def code(reading: Reading, item: Json) -> Markup | None:
+    """The line of this program that made the row: a link where it is known where the program is published."""
+    file, _, line = str(item.get("code") or "").partition("#L")
+    if not file:
+        return None
+    name = join(tag("code", file), f", line{NBSP}{line}")
+    where = f"{reading.repository.rstrip('/')}/blob/HEAD/{file}#L{line}"
+    shown = tag("a", name, href=where, rel="noopener", target="_blank") if reading.repository else name
+    return tag("span", "Code: ", shown, ".", class_="source")
 
 
 def symbols(text: str) -> Markup:

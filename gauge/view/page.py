@@ -40,7 +40,7 @@ from gauge.view.reading import Json, Reading
 from gauge.view.reality import table as reality_table
 
 _SLOT = re.compile(r"\{\{([a-z-]+)\}\}")
-VIEW = {"unit": "GiB", "moment": "", "open": ""}
+VIEW = {"unit": "GiB", "moment": "", "open": "", "code": ""}
 PRESET = {"device": "h100-80gb"}
 
 
@@ -92,7 +92,8 @@ def split(request_json: str) -> tuple[dict[str, Any], dict[str, str]]:
 
 def reading(answer: Json, view: Mapping[str, str]) -> Reading:
     """An answer ready to be shown in a unit and at a moment."""
-    return Reading(answer, "GB" if view.get("unit") == "GB" else "GiB", view.get("moment", ""), _cards())
+    system: System = "GB" if view.get("unit") == "GB" else "GiB"
+    return Reading(answer, system, view.get("moment", ""), _cards(), view.get("code", ""))
 
 
 FRAGMENTS: Mapping[str, Callable[[Reading], Markup]] = {
@@ -318,7 +319,8 @@ def _charts(request: dict[str, Any]) -> list[sweeps.Chart]:
 def document(template: str, request: dict[str, Any], assets: Mapping[str, Any]) -> str:
     """The calculator page with a real answer in it: `template` has `{{slot}}` where a fragment of that name goes."""
     start = request or PRESET
-    shown = reading(ask(start, deep=True), VIEW)
+    repository = str(assets.get("repository") or "")
+    shown = reading(ask(start, deep=True), {**VIEW, "code": repository})
     slots: dict[str, str] = {
         **fragments(shown, breakdown.EVERY),
         **deep(shown, start),
@@ -331,8 +333,9 @@ def document(template: str, request: dict[str, Any], assets: Mapping[str, Any]) 
         "rule": thumb(start, shown),
         "reality": near(shown),
         "version": str(gauge.__version__),
-        "date": str(assets.get("date") or ""),
-        "source": tag("a", "Source code", href=assets["repository"]) if assets.get("repository") else "",
+        "dated": f", data of {assets['date']}" if assets.get("date") else "",
+        "repository": repository,
+        "source": tag("a", "Source code", href=repository) if repository else "",
         "facts": raw(" ".join(f'data-{key}="{escape(str(value))}"' for key, value in facts(shown).items())),
     }
     return _SLOT.sub(lambda slot: join(slots.get(slot.group(1), "")), template)

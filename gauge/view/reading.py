@@ -58,13 +58,14 @@ class Card:
 @dataclass(frozen=True)
 class Reading:
     """`answer` is a contract answer without errors; `moment` an id of its pool or empty for the peak; `system`
-    GiB or GB.
+    GiB or GB; `repository` the address of this program's code, or empty.
     """
 
     answer: Json
     system: System = "GiB"
     moment: str = ""
     cards: Mapping[str, Json] | None = None
+    repository: str = ""
 
     @cached_property
     def request(self) -> Json:

@@ -68,14 +68,21 @@ def needs(reading: Reading) -> Markup:
     extra = int(pool["device"]) - reading.need
     low, high = int(pool.get("low") or 0) - extra, int(pool.get("high") or 0) - extra
     wide = low > 0 and scale.down(low) != scale.up(high)
-    span = f" ({scale.number(scale.down(low))}–{scale.number(scale.up(high))})" if wide else ""
+    span = f" ({scale.text(scale.down(low))} to {scale.text(scale.up(high))})" if wide else ""
     each = " per device" if card.count > 1 else ""
     parts = [tag("span", "Needs ", tag("b", scale.need(reading.need), class_="num"), span, each, class_="need")]
     if reading.reserves:
-        parts.append(tag("span", "reserves ", tag("b", scale.need(int(pool["device"])), class_="num"), class_="need"))
+        whole = tag("b", scale.need(int(pool["device"])), class_="num")
+        parts.append(tag("span", "and the engine reserves ", whole, _buys(reading), class_="need"))
     if card.usable is not None:
         parts.append(tag("span", "of ", tag("b", scale.room(card.usable), class_="num"), " usable", class_="usable"))
     return tag("p", join(*_spaced(parts)), capacity_chain(reading), class_="needs")
+
+
+def _buys(reading: Reading) -> str:
+    """What the reserved memory is good for: the tokens that the engine's cache holds."""
+    tokens = (reading.answer.get("capacity") or {}).get("kv_pool_tokens")
+    return f" with a cache for {int(tokens):,}{NBSP}tokens" if tokens else ""
 
 
 def _spaced(parts: list[Markup]) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gauge
-from gauge import catalog
+from gauge import api, catalog
 from gauge.view import model_page, page
 from gauge.view.figures import Scale
 from tests.view.test_fragments import HOSTILE, Elements
 
+ROOT = Path(__file__).resolve().parents[2]
 REQUESTS = st.fixed_dictionaries(
     {
         "model": st.sampled_from(["openai-community/gpt2", "meta-llama/Llama-3.1-8B", "google-bert/bert-base-uncased"]),
@@ -47,6 +50,16 @@ def test_over_random_questions_rows_add_up_and_nothing_looks_smaller_than_it_is(
     scale = Scale(unit=found["facts"]["unit-bytes"], name=found["facts"]["unit"], places=found["facts"]["places"])
     assert int(whole["data-steps"] or 0) * scale.unit >= found["facts"]["device"] * scale.steps
     assert scale.need(found["facts"]["device"]) in found["fragments"]["verdict"] or request["runtime"] != "textbook"
+
+
+@settings(max_examples=25, deadline=None)
+@given(REQUESTS)
+def test_over_random_questions_every_figure_wears_its_unit(request: dict[str, Any]) -> None:
+    fragments = shown({**request, "view": {**request["view"], "open": "all"}})["fragments"]
+    told = [re.sub(r"<[^>]*>", " ", fragments[name]) for name in ("verdict", "moments")]
+    told += re.findall(r'class="n num"[^>]*>(?:<span[^>]*></span>)?([^<]*)<', fragments["breakdown"])
+    for figure in re.findall(r"(?<![\w.,-])[\d,]+\.\d+.{0,4}", " ".join(told)):
+        assert re.search(r"\d\u00a0([KMG]i?)?B", figure), figure
 
 
 @pytest.mark.parametrize("name", ["update", "deepen", "rule", "edits", "plan", "arithmetic", "shared"])
@@ -108,3 +121,15 @@ def test_an_estimate_shows_itself_in_a_notebook() -> None:
     assert any(element == "svg" for element, _ in found)
     assert not any(element == "script" for element, _ in found)
     assert "Weights" in text
+
+
+@pytest.mark.parametrize("runtime", ["transformers", "textbook", "vllm", "llama.cpp", "megatron"])
+def test_every_row_names_the_line_that_made_it(runtime: str) -> None:
+    task = "training" if runtime == "megatron" else "inference"
+    answer = api.answer_text(
+        json.dumps({"model": "llama-3.1-8b", "device": "h100-80gb", "runtime": runtime, "task": task}), False
+    )
+    for item in (item for pool in answer["pools"] for item in pool["items"]):
+        file, _, line = item["code"].partition("#L")
+        lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+        assert re.search(r"\b_?(item|product|constant|measured)\(", lines[int(line) - 1]), item["code"]
