@@ -83,7 +83,7 @@ ALWAYS_FLOAT = frozenset({"norm", "router", "ssm_conv", "conv_filter", "position
 ENCODER_ONLY = frozenset({"bert", "roberta", "xlm-roberta", "nomic_bert", "modernbert", "distilbert"})
 OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta"})
 PADDING_ROWS = 2
-FUSED_GATES = frozenset({"phi3", "glm", "glm4", "chatglm"})
+FUSED_GATES = frozenset({"phi3", "glm", "glm4", "chatglm", "modernbert"})
 JOINED_ATTENTION = frozenset({"nomic_bert"})
 PARTLY_ROTATED = frozenset({"gemma4", "gemma4_text", "gemma4_unified"})
 # Scores of experts are steered by a bias that these families' checkpoints hold as a buffer, not as a parameter.

@@ -17,6 +17,7 @@ from gauge.layers.latent_attention import LatentAttention
 from gauge.layers.linear import Shape
 from gauge.layers.linear_attention import GatedDeltaNet, KimiDelta
 from gauge.layers.short_convolution import ShortConvolution
+from gauge.layers.sparse_attention import SparseAttention
 from gauge.layers.state_space import Mamba1, Mamba2
 from gauge.memory.collect import stacked
 from gauge.model import Model
@@ -74,6 +75,9 @@ def block_state(model: Model, index: int, context: Context, formats: Formats) ->
             yield from _latent(layer, context, formats)
         else:
             yield from _recurrent(layer, context.slots)
+    for step in model.decoder.blocks[index].steps:
+        if isinstance(step.body, SparseAttention) and context.policy.indexer:
+            yield from _indexed(step.body, context, formats)
 
 
 def _mixes(layers: Iterable[object]) -> bool:
@@ -103,6 +107,13 @@ def _heads(model: Model, layer: Attention, context: Context, formats: Formats) -
     if context.padded and own < widest:
         values = (Extent(Dim.ELEMENTS, widest, widest, f"{own:,}, padded to the widest layer's"),)
     yield Tensor(f"{word}value cache", (*room, *values), formats.value, role=role)
+
+
+def _indexed(layer: SparseAttention, context: Context, formats: Formats) -> Iterator[Tensor]:
+    """A cache like the others for the indexer's one head, of whose values nothing is read."""
+    picked = (*_room(context, None), extent(Dim.HEAD, layer.indexer.head))
+    yield Tensor("keys of the indexer", picked, formats.key, role="full")
+    yield Tensor("values of the indexer", picked, formats.value, role="full")
 
 
 def widest_values(model: Model) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from gauge.formats import FLOAT16, FLOAT32, FORMATS, Format
+from gauge.gguf.tensors import FUSED_GATES, JOINED_ATTENTION
 from gauge.layers.attention import Attention
 from gauge.layers.block import Layer, Residual, Stage
 from gauge.layers.embedding import Embeddings
@@ -57,7 +58,7 @@ def compute_peak(model: Model, setting: Setting) -> Peak:
     return reserve(forward.graph)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Cache:
     """One cache of keys and values as a graph sees it: cells a stream and the inputs made for it on first use."""
 
@@ -77,7 +78,8 @@ class _Forward:
         self.rows: Sized = (Dim.TOKENS, self.tokens)
         self.hidden: Sized = (Dim.HIDDEN, model.hidden)
         smaller = smaller_cells(model, self.context)
-        self.full = _Cache(self.context.cells)
+        self.full = _Cache(self.tokens if self.encodes else self.context.cells)
+        self.near = _Cache(self.tokens)
         self.windowed = _Cache(smaller) if smaller and self.context.policy.windowed else None
         self.shared: dict[str, Node] = {}
         self.deep = deep_layers(model)
@@ -139,8 +141,6 @@ class _Forward:
         """Inputs, every kind of block in every neighbourhood that occurs, final norm and head."""
         if len(self.model.parts) > 1 and any(p.sequence in ("source", "target") for p in self.model.parts):
             raise Unwritten("encoder-decoder")
-        if any(not layer.causal for layer in attentions(self.model)):
-            raise Unwritten("encoder")
         x = self.embedded()
         blocks = _neighbours(self.model.decoder.blocks)
         for index, block in enumerate(blocks):
@@ -148,9 +148,10 @@ class _Forward:
             if index < self.deep and self.stacked is not None:
                 x = self.over(x, view_of(self.stacked))
         x = self.norm(self.model.decoder.norm, x)
-        if self.rows[1] != self.context.outputs or self.model.family in _NARROWS_LATE:
+        if self.late:
+            x.kept = True
             x = self.narrowed(x)
-        if self.model.head:
+        if self.model.head and not self.encodes:
             rows = (Dim.TOKENS, self.context.outputs)
             x = self.new("logits", (Dim.VOCAB, self.model.vocab), rows, of=(x,))
         self.ready(x)
@@ -169,12 +170,25 @@ class _Forward:
         if self.deep:
             self.stacked = x
             x = view_of(x)
+        typed = any(t.role == "type_embedding" for t in entry.tables)
+        x = self.over(x) if typed else x
         if any(t.role == "position_embedding" for t in entry.tables):
             position = self.new("position vectors", self.hidden, self.rows, of=(self.positions(),))
-            x = self.over(x, position)
+            x = self.over(position, x) if self.encodes else self.over(x, position)
         if entry.scaled:
             x = self.over(x)
         return self.norm(entry.norm, x)
+
+    @property
+    def late(self) -> bool:
+        """Whether the last block goes on with all rows, which speculation may want; the head narrows them."""
+        family = self.model.family
+        return family in _NARROWS_LATE or (self.context.policy.predicting and family in _NARROWS_LATE_SINCE_PREDICTING)
+
+    @property
+    def encodes(self) -> bool:
+        """Whether every token sees every other, so that nothing is cached and no token written."""
+        return any(not layer.causal for layer in attentions(self.model))
 
     @property
     def given(self) -> Sized:
@@ -208,7 +222,7 @@ class _Forward:
         if getattr(block, "parallel", False):
             return self.side_by_side(block, x, last)
         for index, step in enumerate(block.steps):
-            x = self.step(step, x, last and index == 0 and self.model.family not in _NARROWS_LATE)
+            x = self.step(step, x, last and index == 0 and not self.late)
         return x
 
     def step(self, step: Residual, x: Node, narrows: bool) -> Node:
@@ -295,11 +309,13 @@ class _Forward:
         joined = q
         q = self.turned(layer, "queries", q, heads, 0)
         k = self.turned(layer, "keys", k, keys, 1)
-        turn_keys, turn_values = self.rotations(layer, cache)
+        turn_keys, turn_values = self.rotations(layer, cache) if layer.causal else (None, None)
         if turn_keys:
             q, k = self.rotated("queries", q, turn_keys, heads, layer.head), self.rotated("keys", k, turn_keys, keys, layer.head)
         if turn_values:
             v = self.rotated("values", v, turn_values, keys, layer.values_head)
+        if not layer.causal:
+            return self.encoded(layer, q, k, v)
         for one in (q, k, v) if self.windowed else (q, v, k):
             self.ready(one)
         self.sink(view_of(k), self.index(cache, "key", 1))
@@ -322,7 +338,7 @@ class _Forward:
         """Queries, keys and values, as one matrix or three."""
         key, value = (Dim.KV_HEADS, layer.kv_heads * layer.head), (Dim.KV_HEADS, layer.kv_heads * layer.values_head)
         query = (Dim.HEADS, layer.heads * layer.head * (2 if layer.gate == "query" else 1))
-        if layer.fused:
+        if layer.fused or self.model.family in JOINED_ATTENTION:
             width = (Dim.ELEMENTS, prod(query[1:]) + key[1] + value[1])
             joined = self.linear("queries, keys and values", width, x, layer.qkv_bias)
             return view_of(joined), view_of(joined), view_of(joined)
@@ -395,7 +411,7 @@ class _Forward:
 
     def mask(self, cache: _Cache) -> Node:
         """(cells, tokens): which tokens each may see."""
-        word = "windowed attention mask" if cache is self.windowed else "attention mask"
+        word = "windowed attention mask" if cache in (self.windowed, self.near) else "attention mask"
         form = FLOAT16 if self.context.flash else FLOAT32
         return self.once(cache, word, (Dim.CELLS, cache.cells), self.rows, format=form)
 
@@ -410,6 +426,25 @@ class _Forward:
         scores = self.over(scores, self.mask(cache))
         product = self.new("attention output by heads", (Dim.HEAD, layer.values_head), self.rows, heads, of=(scores,))
         return self.new("attention output", *out, of=(view_of(product),))
+
+    def encoded(self, layer: Attention, q: Node, k: Node, v: Node) -> Node:
+        """Every token against every other, without a cache; the fused operator wants keys and values in 16 bits."""
+        for one in (q, k, v):
+            self.ready(one)
+        heads, head = (Dim.HEADS, layer.heads), (Dim.HEAD, layer.head)
+        mask = self.full if reach(layer) is None else self.near
+        if self.context.flash:
+            both = [("keys", k), ("values", v)]
+            read = [self.new(f"{n} in 16 bits", head, self.rows, heads, of=(_viewed(x),), format=FLOAT16) for n, x in both]
+            out = self.new("attention output", head, heads, self.rows, of=(_viewed(q), *read, self.mask(mask)))
+        else:
+            turned = self.new("values, transposed", self.rows, head, heads, of=(_viewed(v),))
+            seen = (Dim.KEY_TOKENS, self.tokens)
+            scores = self.new("attention scores", seen, self.rows, heads, of=(_viewed(k), _viewed(q)))
+            scores = self.over(scores, self.mask(mask))
+            product = self.new("attention output by heads", head, self.rows, heads, of=(turned, scores))
+            out = self.new("attention output", head, heads, self.rows, of=(view_of(product),))
+        return self.linear("attention branch", self.hidden, view_of(self.ready(out)), layer.out_bias)
 
     def converted(self, layer: Attention, cache: _Cache) -> list[Node]:
         """32-bit caches are converted for the fused operator, all cells of them."""
@@ -475,7 +510,7 @@ class _Forward:
     def mlp(self, layer: MLP, x: Node) -> Node:
         """Gate and up, their product, and down; without a gate the nonlinearity works in place."""
         inner = (Dim.FFN, layer.inner)
-        if layer.gated and layer.fused and self.model.family in _FUSED:
+        if layer.gated and layer.fused and self.model.family in FUSED_GATES:
             both = self.new("MLP gate and up", (Dim.FFN, 2 * layer.inner), self.rows, of=(x,))
             product = self.new("MLP product", inner, self.rows, of=(both,))
         elif layer.gated:
@@ -682,12 +717,12 @@ class _Forward:
 
 
 # Families whose last block goes on with all rows, as speculation may want them.
-_NARROWS_LATE = frozenset({"gemma4", "gemma4_text", "gpt_oss", "hy_v3", "nemotron_h", "qwen3_5", "qwen3_5_text"})
+_NARROWS_LATE = frozenset({"gemma4", "gemma4_text", "hy_v3", "nemotron_h", "qwen3_5", "qwen3_5_text"})
 _NARROWS_LATE |= frozenset({"qwen3_5_moe", "qwen3_5_moe_text", "qwen3_next", "step3p5", "step3p7", "step3p7_text"})
+_NARROWS_LATE_SINCE_PREDICTING = frozenset({"gpt_oss"})
 _NARROWS_SUM = frozenset({"falcon_h1"})
 _STREAM_FIRST = frozenset({"lfm2", "lfm2_moe", "jamba"})  # which operand of a sum comes first decides whose place it takes
 _STREAM_FIRST_IN_MLP = frozenset({"phi3"})
-_FUSED = frozenset({"phi3", "glm", "glm4", "chatglm"})
 _SOFTMAX_OF_CHOSEN = frozenset({"gpt_oss"})
 _ROWS_AND_COLUMNS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5")
 _TEMPERED = frozenset({"llama4", "llama4_text"})  # queries without positions are scaled by how far they look back

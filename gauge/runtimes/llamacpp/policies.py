@@ -93,9 +93,9 @@ CHANGES = (
     ),
     Change(LIBRARY_0_5, (2026, 9), "prediction layers count as blocks of a file", {"predicting": True}),
     Change(
-        11549,
+        11413,
         (2026, 10),
-        "buffers of the graph grow by a residual width",
+        "a batch may mix tokens and vectors",
         {
             "feed_extra": 5,
             "attention_extra": 5,

@@ -22,9 +22,9 @@ SMALL = 1024  # tensors below the total's thousandth part are shown together
 
 class Node:
     """One result. `shape` as ggml lays it out, fastest first; `base` is what a view looks into; `stored` lies in
-    another buffer (weights, caches)."""
+    another buffer (weights, caches); `kept` is asked for at the end and neither freed nor overwritten."""
 
-    __slots__ = ("alive", "base", "offset", "over", "readers", "shape", "size", "sources", "stored", "tensor", "views")
+    __slots__ = ("alive", "base", "kept", "offset", "over", "readers", "shape", "size", "sources", "stored", "tensor", "views")
 
     def __init__(self, shown: Tensor | None, shape: tuple[int, ...] = (), sources: Iterable[Node] = ()) -> None:
         """A plain result; views and stored nodes are made by `view_of` and `stored`."""
@@ -34,6 +34,7 @@ class Node:
         self.size = _aligned(shown.bytes) if shown else 0
         self.over = False
         self.stored = False
+        self.kept = False
         self.base: Node | None = None
         self.alive = False
         self.offset = 0
@@ -149,7 +150,8 @@ class _Replay:
             return
         node.alive = True
         for source in node.sources if node.over else ():
-            if source.alive and source.shape == node.shape and source.readers == 1 and source.views == 0:
+            fits = source.shape == node.shape and source.readers == 1 and source.views == 0
+            if source.alive and fits and not source.kept:
                 node.offset, source.alive = source.offset, False
                 self.live.pop(id(source), None)
                 self.live[id(node)] = node
@@ -173,7 +175,7 @@ class _Replay:
             self._free(base)
 
     def _free(self, node: Node) -> None:
-        if node.alive and not node.stored:
+        if node.alive and not node.stored and not node.kept:
             node.alive = False
             self.live.pop(id(node), None)
             self.arena.give(node.offset, node.size)
