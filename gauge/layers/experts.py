@@ -16,17 +16,16 @@ from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.tape import Dims, Storage, Tape, Value, dims
 from gauge.tensor import Dim, Tensor
-from gauge.versions import before
 
 
 def adapted_whole(tape: Tape, weights: tuple[Tensor, ...]) -> Value | None:
-    """Matrices that are parameters, not linear maps, with low-rank adapters on everything: PEFT adds the product of the
-    factors to the matrices and multiplies by the sum, so that copies of all experts stay until backward.
+    """Matrices that are parameters, not linear maps, with low-rank adapters on them: PEFT adds the product of the factors
+    to the matrices and multiplies by the sum, so that copies of all experts stay until backward.
 
     Gate and up are one matrix to it, with factors of twice the rank. Source: PEFT 0.21 tuners/lora (ParamWrapper).
     """
     plan = tape.how.adapters
-    if plan is None or plan.targets is not None or tape.how.quantized or before(tape.how.version, 5):
+    if plan is None or weights[0].role not in plan.stacked or tape.how.quantized:
         return None
     first, several = weights[0], dims((Dim.MATRICES, len(weights))) if len(weights) > 1 else ()
     *experts, rows, columns = first.dims

@@ -13,6 +13,7 @@ from gauge.errors import RequestError, shown
 from gauge.memory.segments import Pass
 from gauge.model import Model
 from gauge.tensor import Tensor
+from gauge.versions import before
 
 ATTENTION_TARGETS = {"query", "key", "value", "qkv", "attention_output"}
 
@@ -31,10 +32,53 @@ COMMON_NAMES: dict[str, tuple[str, ...]] = {
 """Llama's names, which people use for any family → the roles they mean; a fused matrix serves for its parts."""
 
 
+MOVED = {
+    "mixtral": ({"w1", "w3"}, {"w2"}),
+    "qwen2_moe": ({"gate_proj", "up_proj"}, {"down_proj"}),
+}
+"""Since transformers 5 experts are stacked parameters. Names that PEFT then takes for gate and up, and for down, of routed
+experts; it leaves linear maps of those names (shared experts, dense layers) without adapters.
+
+Source: PEFT 0.21 utils/transformers_weight_conversion.py, `_convert_peft_config_moe`.
+"""
+ROUTER_NAME = "gate"
+LIKE_MIXTRAL = ("mixtral", "minimax", "minimax_m2")
+LIKE_QWEN = (
+    "afmoe", "cohere2_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots1", "ernie4_5_moe", "exaone_moe", "flex_olmo",
+    "glm4_moe", "glm4_moe_lite", "glm_moe_dsa", "glm4v_moe", "hunyuan_v1_moe", "longcat_flash", "olmoe", "qwen3_moe",
+    "qwen3_next", "qwen3_omni_moe", "solar_open",
+)  # fmt: skip
+"""Families whose adapters PEFT moves to stacked experts, by the pattern; Qwen2-MoE itself is not among them.
+
+Source: transformers 5.23 conversion_mapping.py, `_MODEL_TO_CONVERSION_PATTERN`, as PEFT 0.21 reads it.
+"""
+
+
+def stacked_targets(model: Model, asked: str, version: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Roles of stacked experts and routers that PEFT adapts, and the names that serve for them."""
+    groups = _moved(model)
+    if before(version, 5) or not any(groups):
+        return frozenset(), frozenset()
+    names = {part.strip() for part in asked.split(",")}
+    everything = asked == "all-linear"
+    wide, down = (group if everything else group & names for group in groups)
+    roles = {"expert_gate", "expert_up"} if wide else set()
+    roles |= {"expert_down"} if down else set()
+    roles |= {"router"} if everything or ROUTER_NAME in names else set()
+    return frozenset(roles), frozenset(wide | down)
+
+
+def _moved(model: Model) -> tuple[set[str], set[str]]:
+    """Names for gate and up, and for down, of a family's routed experts; none where PEFT does not reach them."""
+    like = "mixtral" if model.family in LIKE_MIXTRAL else "qwen2_moe" if model.family in LIKE_QWEN else ""
+    return MOVED.get(like, (set(), set()))
+
+
 def targets_of(model: Model, asked: str) -> frozenset[str] | None:
     """Names of the adapted matrices, None for every linear map inside the blocks (PEFT's `all-linear`).
 
-    Raises RequestError where a name means no matrix of this model.
+    Raises RequestError where a name means no matrix of this model; one of Llama's names that only this model lacks is no
+    mistake beside others.
     """
     if asked == "all-linear":
         return None
@@ -46,9 +90,11 @@ def targets_of(model: Model, asked: str) -> frozenset[str] | None:
             raise RequestError("lora_targets", "this model has no attention", "use all-linear, or method=full", others)
         return attention
     found: set[str] = set()
-    for part in (p.strip() for p in asked.split(",")):
-        names = list(_meant(part, linears))
-        if not names and part != HEAD_NAME:
+    parts = [p.strip() for p in asked.split(",")]
+    meant = {part: list(_meant(part, linears)) for part in parts}
+    elsewhere = {HEAD_NAME, *set().union(*_moved(model)), *(COMMON_NAMES if any(meant.values()) else ())}
+    for part, names in meant.items():
+        if not names and part not in elsewhere:
             known = sorted({name for name, _ in linears})
             close = difflib.get_close_matches(part, known, n=3, cutoff=CLOSENESS)
             fixes = [{"lora_targets": name} for name in (*close, "all-linear")]

@@ -14,7 +14,7 @@ from gauge.case import Breakdown, Case, Runtime
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, FORMATS
 from gauge.how import AdapterPlan, How
-from gauge.memory.adapters import adapters, targets_of
+from gauge.memory.adapters import adapters, stacked_targets, targets_of
 from gauge.memory.allocator import reserved
 from gauge.memory.collect import layered
 from gauge.memory.optimizer import optimizer_of, state_items, temporary_items
@@ -299,7 +299,9 @@ def training_how(case: Case) -> How:
     adapters = None
     if plan.method != "full":
         targets = targets_of(case.model, plan.lora_targets)
-        adapters = AdapterPlan(targets, plan.lora_rank, FORMATS[plan.lora_dtype], plan.lora_dropout)
+        stacked, moved = stacked_targets(case.model, plan.lora_targets, plan.runtime_version)
+        format = FORMATS[plan.lora_dtype]
+        adapters = AdapterPlan(targets, plan.lora_rank, format, plan.lora_dropout, stacked=stacked, moved=moved)
     return How(
         compute=FLOAT32 if plan.precision == "float32" else FORMATS[plan.dtype],
         autocast=plan.precision == "mixed" and plan.dtype != "float32",

@@ -60,6 +60,58 @@ def test_adapters_everywhere_reach_experts():
     assert trained(lora_targets="all-linear", runtime_version="4.50") == layers * attention
 
 
+MIXED = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "moe_intermediate_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "vocab_size": 256,
+}
+GLM = MIXED | {
+    "model_type": "glm4_moe",
+    "head_dim": 16,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 1,
+    "n_group": 1,
+    "topk_group": 1,
+}
+QWEN = MIXED | {
+    "model_type": "qwen2_moe",
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
+    "shared_expert_intermediate_size": 32,
+    "decoder_sparse_step": 1,
+}
+ATTENTION = 3 * 4 * 8 * 2 * 64
+EXPERTS = 8 * (2 * 8 * (64 + 2 * 32) + 8 * (32 + 64))
+ROUTER = 8 * (64 + 8)
+
+
+@pytest.mark.parametrize(
+    ("config", "asked", "trained"),
+    [
+        pytest.param(GLM, "all-linear", ATTENTION + 2 * (EXPERTS + ROUTER), id="moved: shared experts, dense layers without"),
+        pytest.param(GLM, "q_proj,gate_proj,up_proj,down_proj", ATTENTION // 4 + 2 * EXPERTS, id="moved by name"),
+        pytest.param(QWEN, "all-linear", ATTENTION + 3 * (3 * 8 * (64 + 32) + 8 * (64 + 1)), id="Qwen2-MoE itself is not moved"),
+        pytest.param(QWEN, "q_proj,gate_proj", ATTENTION // 4 + 3 * 8 * (64 + 32), id="its shared expert by name"),
+    ],
+)
+def test_where_peft_moves_adapters_to_stacked_experts(config: dict[str, object], asked: str, trained: int) -> None:
+    """Counted with PEFT 0.21 and transformers 5.23."""
+    request = {"config": config, "task": "training", "method": "lora", "lora_rank": 8, "lora_targets": asked}
+    assert answer_to(request | {"sequence_length": 32}, deep=False)["model"]["trainable_parameters"] == trained
+
+
+def test_llamas_names_that_a_model_lacks_are_no_mistake_beside_others() -> None:
+    seven = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
+    found = targets_of(parse({"model": "openai/gpt-oss-20b"}).model, seven)
+    assert found == {"q_proj", "k_proj", "v_proj", "o_proj"}
+
+
 @pytest.mark.parametrize("model", ["state-spaces/mamba-130m-hf", "google/mobilenet_v2_1.0_224"])
 def test_no_attention_means_no_adapters_there(model: str) -> None:
     """PEFT asks for `target_modules` as well."""
