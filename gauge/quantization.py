@@ -50,10 +50,12 @@ class Scheme:
     second_group: int = 0
     per_row: bool = False
     towers: bool = False
+    spared: tuple[str, ...] = ()
 
     def stored(self, weight: Tensor, dtype: Format) -> Iterator[Tensor]:
         """The tensors that hold `weight` in memory."""
-        kept = weight.role in KEPT or (not self.towers and weight.name.startswith(TOWER))
+        kept = weight.role in KEPT or weight.role.startswith(self.spared)
+        kept = kept or (not self.towers and weight.name.startswith(TOWER))
         if self.format is None or kept or weight.role.endswith("_bias") or _width(weight) < 2:
             yield weight.stored_as(dtype)
             return
@@ -174,16 +176,25 @@ def share_kept(sparsity: str) -> tuple[int, int] | None:
     return 10_000 - round(gone * 10_000), 10_000
 
 
-def store_of(quantization: str, sparsity: str, dtype: Format, routed: bool = False) -> Store:
+def in_linears(scheme: Scheme, stacked: bool) -> Scheme:
+    """The scheme where experts are `stacked`: parameters of three dimensions, which bitsandbytes does not narrow.
+
+    Source: transformers 5.23, integrations/bitsandbytes.py, replace_with_bnb_linear.
+    """
+    return replace(scheme, spared=(EXPERT,)) if stacked and scheme.id.startswith("bnb") else scheme
+
+
+def store_of(quantization: str, sparsity: str, dtype: Format, routed: bool = False, stacked: bool = False) -> Store:
     """How weights are stored under a scheme and a sparsity. Raises RequestError.
 
     `routed`: the model has routed experts; MXFP4 then narrows those alone, as gpt-oss's `modules_to_not_convert` says.
+    `stacked`: they are stacked parameters rather than linear layers.
 
     2:4 keeps two of four values and a 2-bit index for each; any other share is stored as compressed rows: kept values,
     a 32-bit column for each, a 32-bit start of each row.
     Source: NVIDIA Ampere architecture whitepaper (2:4); torch.sparse_csr_tensor.
     """
-    scheme, kept = scheme_of(quantization), share_kept(sparsity)
+    scheme, kept = in_linears(scheme_of(quantization), stacked), share_kept(sparsity)
 
     def dense(weight: Tensor) -> Iterator[Tensor]:
         spared = routed and scheme.id in EXPERTS_ALONE and not weight.role.startswith(EXPERT)

@@ -41,6 +41,11 @@ from gauge.tensor import Dim, Tensor, tensor, total_bytes
 PREFILL = (("load", "after loading"), ("prefill", "prefill"), ("decode", "last generated token"))
 LOGITS_OF_LAST = ((4, 45), (2024, 9))
 TABLES_SHARED = ((4, 45), (2024, 9))
+STACKED = frozenset({"gpt_oss", "llama4", "granitemoe", "granitemoehybrid", "dbrx", "jetmoe", "qwen3_vl_moe"})
+WIDE_EXPERTS = (
+    "bitsandbytes narrows linear layers; the experts are stacked parameters here (everywhere since transformers 5) and stay "
+    "in 16 bits. Checkpoints in GPTQ, AWQ or MXFP4 hold narrow experts."
+)
 ACTIVATION_SOURCE = "the model's forward pass in transformers, operator by operator; PyTorch 2.13"
 WHY_TABLES = "Before 4.45 every layer registered its own cosine and sine tables up to the longest position."
 
@@ -51,7 +56,22 @@ def inference(case: Case) -> Breakdown:
     one_stack = all(p.optional for p in case.model.parts[:-1])
     shared = count > 1 and one_stack and count <= len(case.model.decoder.blocks)
     pools = [_pool(replace(case, model=s.model)) for s in stages(case.model, count if shared else 1)]
-    return Breakdown(pools=(max(pools, key=lambda p: p.device),), warnings=(REMARK,) if on_phone(case) else ())
+    return Breakdown(pools=(max(pools, key=lambda p: p.device),), warnings=tuple(_remarks(case)))
+
+
+def _remarks(case: Case) -> Iterator[str]:
+    if on_phone(case):
+        yield REMARK
+    if case.plan.quantization.startswith("bnb") and stacks_experts(case):
+        yield WIDE_EXPERTS
+
+
+def stacks_experts(case: Case) -> bool:
+    """Whether routed experts are stacked parameters: everywhere since transformers 5, in some families always."""
+    plan, model = case.plan, case.model
+    if model.first(Experts) is None or quantizer(plan.runtime_version, plan.quantization) is not None:
+        return False
+    return model.family in STACKED or not release(plan.runtime_version).before((5,), (2025, 12))
 
 
 def on_host(case: Case) -> bool:
@@ -71,10 +91,10 @@ def _pool(case: Case) -> Pool:
     dtype = FORMATS[plan.dtype]
     which = release(plan.runtime_version)
     scheme = "none" if expands(case) else plan.quantization
-    store = store_of(scheme, plan.sparsity, dtype, model.first(Experts) is not None)
+    by = quantizer(plan.runtime_version, plan.quantization)
+    store = store_of(scheme, plan.sparsity, dtype, model.first(Experts) is not None, stacks_experts(case))
     if on_phone(case):
         store = phone_store(store, plan.quantization)
-    by = quantizer(plan.runtime_version, plan.quantization)
     store = every_linear(store, plan.quantization, by) if by else store
     items = [*weight_items(model, store), *buffer_items(model, dtype)]
     if fused_awq(case):

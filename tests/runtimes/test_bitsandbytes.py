@@ -36,3 +36,19 @@ def test_transformers_itself_leaves_the_head_alone() -> None:
 
     assert head("4.46") == ["output head"]
     assert len(head("lit-gpt 2023-10")) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "narrow"),
+    [
+        ("mistralai/Mixtral-8x7B-v0.1", "4.57", True),  # a list of linear layers
+        ("mistralai/Mixtral-8x7B-v0.1", "5.0", False),  # stacked parameters
+        ("openai/gpt-oss-20b", "4.57", False),  # stacked from the start
+    ],
+)
+def test_stacked_experts_stay_wide(model: str, version: str, narrow: bool) -> None:
+    request = {"model": model, "runtime": "transformers", "runtime_version": version, "quantization": "bnb-nf4"}
+    found = answer_to(request, deep=False)
+    experts = [i for i in found["pools"][0]["items"] if i["label"].startswith("routed experts, down")]
+    assert any("0.5" in i["substituted"] or "÷" in i["substituted"] for i in experts) is narrow
+    assert any("stacked parameters" in w for w in found["warnings"]) is not narrow
