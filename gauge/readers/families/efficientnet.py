@@ -32,7 +32,7 @@ MOST_REPEATS = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """One block: where `first` of its stage it has no residual."""
+    """One block: where `first` of its stage it has no residual; `drop` is the largest rate, since only zero matters."""
 
     inputs: int
     outputs: int
@@ -49,7 +49,8 @@ def read(config: Config) -> Model:
     activation = config.text("hidden_act", default="swish")
     channels = config.integer("num_channels", default=3)
     shapes = _shapes(config)
-    stages: list[Stage] = [Chain((_block(config, s, activation),), "inverted residual") for s in shapes]
+    known = {s: Chain((_block(config, s, activation),), "inverted residual") for s in shapes}
+    stages: list[Stage] = [known[s] for s in shapes]
     last = _rounded(config, LAST)
     if config.integer("hidden_dim", default=last) != last:
         message = f"{config.integer('hidden_dim')} is not the width {last} of the last convolution"
@@ -100,8 +101,8 @@ def _shapes(config: Config) -> list[_Shape]:
                     stride if j == 0 else 1,
                     ratio,
                     j == 0,
-                    len(shapes) not in plain,
-                    drop * len(shapes) / sum(counts),
+                    stride == 2 and j == 0 and len(shapes) not in plain,
+                    drop if shapes else 0.0,
                 )
             )
     return shapes
