@@ -137,7 +137,7 @@ def test_commands_that_are_named_exist(how: str, what: str) -> None:
         )
     else:
         assert find_spec(first) is not None
-        assert first != "pytest" or all((ROOT / place).exists() for place in more)
+        assert first != "pytest" or all((ROOT / place).exists() for place in more if not place.startswith("--"))
 
 
 def test_python_example_runs() -> None:
