@@ -15,7 +15,6 @@ from gauge.readers.config import Config
 from gauge.readers.families import gemma, llama
 from gauge.readers.patterns import blocks, layer_types
 
-
 CAPS = {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
 
 
