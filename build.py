@@ -6,6 +6,7 @@
     python build.py test        build, then lint, types, unit and browser tests
     python build.py benchmark   build, then measure start-up against bare Pyodide in one run
     python build.py screenshots build, then take pictures of the pages into .build/screenshots/
+    python build.py lighthouse  build, then Lighthouse's four scores (optional: installs it first)
     python build.py archive     build, then pack dist/ for another static host
 
 The stages live in site/tools/, in the order in which they run: toolchain (what the machine needs), runtime (Pyodide,
@@ -98,6 +99,14 @@ def screenshots(only: str) -> int:
     return show([toolchain.python(), SITE / "tools" / "screenshots.py", "--only", only])
 
 
+def lighthouse() -> int:
+    """Lighthouse's scores of the built calculator."""
+    toolchain.ensure_environment()
+    toolchain.ensure_test_tools()
+    toolchain.ensure_browsers(["chromium"])
+    return show([toolchain.python(), SITE / "tools" / "lighthouse.py"])
+
+
 def parser() -> argparse.ArgumentParser:
     described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = described.add_subparsers(dest="verb")
@@ -111,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
     measuring.add_argument("--runs", type=int, default=5)
     pictures = verbs.add_parser("screenshots", help="take pictures of the built pages")
     pictures.add_argument("--only", default="", help="comma-separated names, such as wide,phone")
+    verbs.add_parser("lighthouse", help="Lighthouse's scores of the built calculator")
     packing = verbs.add_parser("archive", help="pack dist/ as a zip for self-hosting")
     packing.add_argument("--tag", default="", help="refuse to pack anything but this release, such as v1.2.3")
     return described
@@ -127,6 +137,8 @@ def main(words: list[str]) -> int:
         return benchmark(options.runs)
     if options.verb == "screenshots":
         return screenshots(options.only)
+    if options.verb == "lighthouse":
+        return lighthouse()
     if options.verb == "archive":
         pages.archive(options.tag)
     if options.verb == "serve":
