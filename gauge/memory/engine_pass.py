@@ -17,7 +17,7 @@ from gauge.layers.mlp import MLP
 from gauge.memory.segments import Lengths, Tracer
 from gauge.model import Model, Part
 from gauge.tape import Storage, Tape, Value, dims
-from gauge.tensor import Axis, Dim, Tensor, tensor
+from gauge.tensor import Axis, Dim, Extent, Tensor, extent, tensor
 from gauge.units import ceil_div
 
 WORKSPACES = ("expert workspace 1", "expert workspace 2")
@@ -25,20 +25,35 @@ WORKSPACES = ("expert workspace 1", "expert workspace 2")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusedExperts(Experts):
-    """Routed experts in one fused kernel: rows of a token for each expert it visits, in two shared workspaces."""
+    """Routed experts in one fused kernel: rows of a token for each expert it visits, in two shared workspaces.
+
+    Experts that are split over data-parallel ranks see the tokens of all of them; `chunk` is the most that one call takes.
+    """
+
+    chunk: int = 0
 
     def _grouped(self, tape: Tape, x: Value, weights: Value, index: Storage) -> Value:
-        rows = (*weights.dims[:-1], *dims((Dim.ACTIVE_EXPERTS, self.router.active)))
-        inner = self.inner
-        if tape.how.mesh.get(Axis.EXPERT, 1) == 1:
-            inner = ceil_div(inner, tape.how.mesh.get(Axis.TENSOR, 1))
+        mesh = tape.how.mesh
+        heads, whole, data = mesh.get(Axis.TENSOR, 1), mesh.get(Axis.EXPERT, 1), mesh.get(Axis.DATA, 1)
+        rows = self._rows(weights.dims[:-1], max(data, whole // heads))
+        inner = self.inner if whole > 1 else ceil_div(self.inner, heads * data)
         both = inner * 2 if self.gated else inner
+        visits = dims((Dim.ACTIVE_EXPERTS, self.router.active))
         for name, width in zip(WORKSPACES, (max(inner, self.width), max(both, self.width)), strict=True):
-            tape.shared(name, (*rows, *dims((Dim.ELEMENTS, width))), x.format)
+            tape.shared(name, (*rows, *visits, *dims((Dim.ELEMENTS, width))), x.format)
         return tape.op("fused_experts", (x, weights), x.dims, x.format, label="expert output")
 
+    def _rows(self, own: tuple[Extent, ...], ranks: int) -> tuple[Extent, ...]:
+        """Batch and tokens of one call, `ranks` times those of one rank."""
+        (tokens,) = (e for e in own if e.dim is Dim.TOKENS)
+        count = tokens.size * ranks
+        count = min(count, self.chunk) if self.chunk else count
+        if count == tokens.size:
+            return own
+        return tuple(extent(Dim.ALL_TOKENS, count) if e is tokens else e for e in own)
 
-def fused(model: Model) -> Model:
+
+def fused(model: Model, chunk: int = 0) -> Model:
     """The model with its experts as a serving engine runs them; equal blocks stay equal."""
     known: dict[int, object] = {}
 
@@ -46,7 +61,7 @@ def fused(model: Model) -> Model:
         if id(old) not in known:
             steps = getattr(old, "steps", ())
             known[id(old)] = (
-                replace(old, steps=tuple(_step(s) for s in steps))  # type: ignore[type-var]
+                replace(old, steps=tuple(_step(s, chunk) for s in steps))  # type: ignore[type-var]
                 if any(type(s.body) is Experts for s in steps) and "steps" in getattr(old, "__dataclass_fields__", ())
                 else old
             )
@@ -56,11 +71,11 @@ def fused(model: Model) -> Model:
     return model.edited(parts=tuple(parts))
 
 
-def _step(step: Residual) -> Residual:
+def _step(step: Residual, chunk: int) -> Residual:
     body = step.body
     if type(body) is not Experts:
         return step
-    return replace(step, body=FusedExperts(**{f.name: getattr(body, f.name) for f in fields(Experts)}))
+    return replace(step, body=FusedExperts(**{f.name: getattr(body, f.name) for f in fields(Experts)}, chunk=chunk))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +91,12 @@ class ForwardPeak:
         return sum(t.bytes for t in (*self.flying, *self.workspaces))
 
 
-def forward_peak(model: Model, how: How, tokens: int) -> ForwardPeak:
-    """The forward pass of `tokens` tokens up to the final norm; position tables live with the weights."""
+def forward_peak(model: Model, how: How, tokens: int, chunk: int = 0) -> ForwardPeak:
+    """The forward pass of `tokens` tokens up to the final norm; position tables live with the weights. Experts take at
+    most `chunk` tokens at once, 0: all.
+    """
     source = next((p.length for p in model.parts if p.sequence == "source" and p.length), tokens)
-    run = Tracer(fused(model), how, Lengths(1, tokens, source)).run(loss=False)
+    run = Tracer(fused(model, chunk), how, Lengths(1, tokens, source)).run(loss=False)
     worst: tuple[int, tuple[Storage, ...]] = (0, ())
     for segment in run.segments:
         if segment.name == "head":

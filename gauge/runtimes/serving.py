@@ -66,16 +66,23 @@ WHY_ROUNDING = "PyTorch's allocator books large tensors in whole 2 MiB segments.
 
 
 def serving_mesh(plan: Plan) -> Mesh:
-    """Splits inside a pipeline stage."""
-    return {Axis.TENSOR: plan.tensor_parallel, Axis.EXPERT: plan.expert_parallel}
+    """Splits inside a pipeline stage. vLLM's data-parallel ranks split each expert among them, unless experts are whole.
+
+    Source: vLLM model_executor/layers/fused_moe/config.py, FusedMoEParallelConfig.make.
+    """
+    among = plan.data_parallel if plan.runtime == "vllm" and plan.expert_parallel == 1 else 1
+    return {Axis.TENSOR: plan.tensor_parallel, Axis.EXPERT: plan.expert_parallel, Axis.DATA: among}
 
 
 def weight_rules(plan: Plan) -> Callable[[Tensor], Rules]:
-    """Under expert parallelism a device has whole experts; everything else is split by tensor parallelism."""
+    """Under expert parallelism a device has whole experts, else a part of each; everything else is split by tensor
+    parallelism.
+    """
 
     def rules(weight: Tensor) -> Rules:
-        whole = plan.expert_parallel > 1 and weight.role.startswith("expert")
-        return EXPERT_RULES if whole and any(e.dim is Dim.EXPERTS for e in weight.dims) else TENSOR_RULES
+        if not weight.role.startswith("expert") or all(e.dim is not Dim.EXPERTS for e in weight.dims):
+            return TENSOR_RULES
+        return EXPERT_RULES if plan.expert_parallel > 1 else (*TENSOR_RULES, (Dim.FFN, Axis.DATA))
 
     return rules
 
@@ -122,7 +129,8 @@ def shaped(model: Model, degree: int) -> Callable[[Tensor], Tensor]:
 
 def padded_experts(plan: Plan, inner: int, hidden: int) -> Callable[[Tensor], Tensor]:
     """Routed experts with their inner size on one device, and the stream's width, filled up to multiples of these."""
-    multiples = {Dim.FFN: inner * plan.tensor_parallel, Dim.HIDDEN: hidden}
+    parts = plan.tensor_parallel * serving_mesh(plan)[Axis.DATA]
+    multiples = {Dim.FFN: inner * parts, Dim.HIDDEN: hidden}
 
     def pad(weight: Tensor) -> Tensor:
         if not weight.role.startswith("expert_"):

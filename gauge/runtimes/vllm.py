@@ -62,6 +62,7 @@ LARGE_DEVICE = 70 * GIB
 GRAPH_SIZES = (1, 2, 4)
 LARGEST_GRAPH = 512
 TILES_TRITON, TILES_MARLIN, TILES_WIDE = (64, 1), (128, 256), (256, 256)  # (inner, hidden) multiples of MXFP4 kernels
+EXPERT_CHUNKS = {True: 32 * 1024, False: 16 * 1024}  # tokens that experts take at once, before 0.11 and since
 LATENT_ALIGNMENT = 64  # tokens that blocks of cached latents are a multiple of
 LATENT_CONTEXT = 64 * 1024  # tokens of cached latents that one chunk expands at most
 HYBRID_SINCE = ((0, 9, 1), (2025, 6))  # layers in groups, one pool for all of them (pull request 17996)
@@ -289,7 +290,8 @@ def _seen(stage: Stage, settings: Settings) -> Pictures | None:
 def _peak(stage: Stage, settings: Settings) -> ForwardPeak:
     """The forward pass of the largest batch; sampler and forward course both ask for it."""
     if stage.index not in settings.peaks:
-        settings.peaks[stage.index] = forward_peak(stage.model, profile_how(settings.plan), settings.tokens)
+        chunk = EXPERT_CHUNKS[settings.release.before((0, 11), (2025, 10))]
+        settings.peaks[stage.index] = forward_peak(stage.model, profile_how(settings.plan), settings.tokens, chunk)
     return settings.peaks[stage.index]
 
 

@@ -302,3 +302,26 @@ def test_doubly_quantized_scales_are_expanded() -> None:
 def test_models_of_pictures_alone_are_not_served(runtime: str, model: str) -> None:
     (error,) = answer_to({"runtime": runtime, "model": model}, deep=False)["errors"]
     assert error["field"] == "runtime" and {"runtime": "transformers"} in error["fixes"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "experts", "inner"),
+    [
+        ({"data_parallel": 2}, 128, 384),  # each expert over all ranks
+        ({"tensor_parallel": 2, "data_parallel": 2}, 128, 192),
+        ({"data_parallel": 4, "expert_parallel": 4}, 32, 768),  # whole experts
+    ],
+)
+def test_data_parallel_ranks_share_the_experts(settings: dict[str, Any], experts: int, inner: int) -> None:
+    """They also gather each other's tokens for them, 16,384 at once."""
+    found = ask(model="Qwen/Qwen3-30B-A3B", device="h200", max_num_batched_tokens=8192, **settings)
+    (down,) = labelled(found, "routed experts, down")
+    assert down["bytes"] == 48 * experts * 2048 * inner * 2
+    assert all(i["bytes"] == 16_384 * 8 * 2048 * 2 for i in labelled(found, "expert workspace"))
+
+
+def test_replicas_of_sglang_hold_every_expert() -> None:
+    one, two = (
+        ask(model="Qwen/Qwen3-30B-A3B", device="h200", runtime="sglang", runtime_version="", data_parallel=n) for n in (1, 2)
+    )
+    assert parts(one)["weights"] == parts(two)["weights"]
