@@ -3,7 +3,7 @@
 // One script tag: <script async src="https://…/compute-gauge.js"></script> (a classic script, so that the host of the
 // calculator need not allow cross-origin reads). Attributes are request fields, except
 //   size="full|compact"   theme="auto|light|dark"   label="title of the frame"   and those every element has.
-// What stands inside the element (a static table, say) is shown until the frame has loaded, in print, and without scripts.
+// What stands inside the element (a static table, say) is shown until the frame has an answer, in print, and without scripts.
 // Events: 'compute-gauge:answer' with {allocated, device} in bytes.
 
 (() => {
@@ -35,7 +35,7 @@
       sheet.replaceSync(`
         :host { display: block; }
         :host([hidden]) { display: none; }
-        iframe { display: block; inline-size: 100%; block-size: 320px; border: 0; color-scheme: auto; }
+        iframe { display: block; inline-size: 100%; block-size: 320px; border: 0; }
         :host([data-loaded]) slot { display: none; }
         @media print { iframe { display: none; } :host([data-loaded]) slot { display: contents; } }`);
       root.adoptedStyleSheets = [sheet];
@@ -54,7 +54,7 @@
       if (source !== this.#frame.contentWindow || origin !== BASE.origin) return;
       if (data?.type === 'compute-gauge:height' && Number.isFinite(data.height)) {
         this.#frame.style.blockSize = `${Math.min(TALLEST, Math.max(SMALLEST, Math.ceil(data.height)))}px`;
-        this.toggleAttribute('data-loaded', true);
+        if (data.shown) this.toggleAttribute('data-loaded', true);
       }
       if (data?.type === 'compute-gauge:answer') {
         const detail = {allocated: Number(data.allocated), device: Number(data.device)};

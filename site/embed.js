@@ -16,14 +16,19 @@ if (location.hash.length > 1) root.dataset.prepared = 'no';
 history.pushState = history.replaceState; // no entries in the host's history
 
 new ResizeObserver(tellHeight).observe(document.body);
-new MutationObserver(tellAnswer).observe(answer, {attributes: true, attributeFilter: ['data-state', 'data-allocated']});
+new MutationObserver(() => {
+  tellHeight();
+  tellAnswer();
+}).observe(answer, {attributes: true, attributeFilter: ['data-state', 'data-allocated']});
 document.addEventListener('click', (event) => {
   const link = event.target.closest?.('a[href]');
   if (link && !link.getAttribute('href').startsWith('#')) Object.assign(link, {target: '_blank', rel: 'noopener'});
 });
 
+/** `shown` says whether an answer to this very question, or why there is none, can be read here: the host's table stays till then. */
 function tellHeight() {
-  parent.postMessage({type: 'compute-gauge:height', height: document.body.getBoundingClientRect().height}, '*');
+  const shown = root.dataset.prepared !== 'no' || answer.dataset.state === 'live' || answer.dataset.state === 'error';
+  parent.postMessage({type: 'compute-gauge:height', height: document.body.getBoundingClientRect().height, shown}, '*');
 }
 
 function tellAnswer() {

@@ -96,7 +96,7 @@ function hub(page, take, said) {
     if (!navigator.onLine) return said('You are offline. Paste the config.json instead.');
     said(`Asking huggingface.co for the config.json of ${id}`);
     try {
-      const reply = await fetch(`https://huggingface.co/${id}/raw/main/config.json`, {credentials: 'omit', referrerPolicy: 'no-referrer'});
+      const reply = await fetch(`https://huggingface.co/${id}/resolve/main/config.json`, {credentials: 'omit', referrerPolicy: 'no-referrer'});
       if (!reply.ok) throw new Error(reply.status === 401 || reply.status === 403 ? 'it is private or gated' : `the hub answered ${reply.status}`);
       await take({name: id, kind: 'config', text: await reply.text(), model: id});
       announce(`The config of ${id} is in place.`);

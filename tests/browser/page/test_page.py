@@ -168,7 +168,7 @@ def test_the_hub_is_asked_only_when_told_to(open_context: OpenContext, site: Sit
     page.keyboard.press("Escape")
     page.locator("#hub").click()
     wait_live(page)
-    assert asked == ["https://huggingface.co/someone/unknown-model/raw/main/config.json"]
+    assert asked == ["https://huggingface.co/someone/unknown-model/resolve/main/config.json"]
 
 
 def test_editing_the_architecture_is_named_and_taken_back(live: Page) -> None:
