@@ -324,6 +324,10 @@ def outside(settings: Settings, vocabulary: int) -> Iterator[Item]:
 
 
 def _outside(settings: Settings) -> str:
+    """Which figure holds. All-reduce is not fused beside pipeline or data parallelism.
+
+    Source: vLLM config/vllm.py, enable_allreduce_rms_fusion (release 0.19).
+    """
     plan = settings.plan
     if plan.tensor_parallel * plan.pipeline_parallel > 1 and settings.joins_late:
         return "outside_joined"
@@ -331,7 +335,7 @@ def _outside(settings: Settings) -> str:
         return "outside_v0"
     if plan.tensor_parallel == 1:
         return "outside_stages" if plan.pipeline_parallel > 1 else "outside"
-    if not fuses_all_reduce(settings.case.cluster.device):
+    if not fuses_all_reduce(settings.case.cluster.device) or plan.pipeline_parallel * plan.data_parallel > 1:
         return "outside_plain"
     return "outside_tp4" if plan.tensor_parallel >= 4 else "outside_tp2"
 

@@ -325,3 +325,8 @@ def test_replicas_of_sglang_hold_every_expert() -> None:
         ask(model="Qwen/Qwen3-30B-A3B", device="h200", runtime="sglang", runtime_version="", data_parallel=n) for n in (1, 2)
     )
     assert parts(one)["weights"] == parts(two)["weights"]
+
+
+def test_all_reduce_is_fused_under_tensor_parallelism_alone() -> None:
+    alone, staged = (ask(device="h100-80gb", tensor_parallel=2, pipeline_parallel=n) for n in (1, 2))
+    assert labelled(alone, "all-reduce workspaces") and not labelled(staged, "all-reduce workspaces")
