@@ -14,6 +14,7 @@ from gauge.api import answer, answer_text, given_twice, refused
 from gauge.errors import RequestError, shown
 from gauge.fields import LONGEST_CONFIG, nearest, schema
 from gauge.plan import KNOBS
+from gauge.readers import files
 from gauge.report import failure
 from gauge.units import format_bytes, format_count
 from gauge.view import plain
@@ -26,9 +27,11 @@ USAGE = """usage: python -m gauge key=value ... [--why | --json | --markdown | -
        python -m gauge help FIELD           one field, its default and its choices
 
 for example: python -m gauge model=llama-3.1-8b device=rtx-4090 sequence_length=32k
-             python -m gauge config=@config.json task=training
+             python -m gauge config=@config.json task=training       (or the path of a .gguf or .safetensors file)
 """
 MOST_FOUND = 20
+FROM_FILES = ("config", "map")  # kinds of fields that take `@path`
+MODEL_FILES = (".gguf", ".safetensors")
 
 Json = dict[str, Any]
 
@@ -148,23 +151,27 @@ def _found(pairs: list[tuple[str, str]]) -> Json:
     twice = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
     if twice:
         return failure(map(given_twice, twice))
+    named = {key: text[1:] for key, text in pairs if text.startswith("@") and key in KNOBS and KNOBS[key].kind in FROM_FILES}
     try:
-        request = {key: _value(key, text) for key, text in pairs}
+        read = [_contents(key, path) for key, path in named.items()]
     except RequestError as error:
         return failure([error])
-    return answer_text(json.dumps(request))
+    given = {key: text for key, text in pairs if key not in named}
+    return answer_text(json.dumps({key: value for found in (*read, given) for key, value in found.items()}))
 
 
-def _value(key: str, text: str) -> str:
-    """A word's value: the contents of a file where a field that takes JSON is given as `@path`. Raises RequestError."""
-    if not text.startswith("@") or key not in KNOBS or KNOBS[key].kind not in ("config", "map"):
-        return text
+def _contents(key: str, path: str) -> Json:
+    """The fields that a file sets: a JSON text the field it was given for, a model file's header several. Raises RequestError."""
     try:
-        with open(text[1:], encoding="utf-8") as file:
-            return file.read(LONGEST_CONFIG + 1)
+        if path.lower().endswith(MODEL_FILES):
+            changes, told = files.opened(path)
+            print(f"{path}: {told}\n", file=sys.stderr)
+            return changes
+        with open(path, encoding="utf-8") as file:
+            return {key: file.read(LONGEST_CONFIG + 1)}
     except (OSError, ValueError) as why:
         reason = getattr(why, "strerror", None) or "it is no UTF-8 text"
-        raise RequestError(key, f"{shown(text[1:])} cannot be read: {reason}", "give the path of a JSON file after @") from None
+        raise RequestError(key, f"{shown(path)} cannot be read: {reason}", "give the path of a file after @") from None
 
 
 def _two_forms(words: list[str]) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.readers import headers
+
 ASK = ["model=gpt2", "task=training", "batch_size=4"]
 
 
@@ -133,6 +135,19 @@ def test_a_config_comes_from_a_file_with_or_without_a_byte_order_mark(front: str
     from_file, from_text = (run(f"config={given}", "--json") for given in (f"@{file}", front + CONFIG))
     assert json.loads(from_file.stdout)["model"]["layers"] == 2
     assert from_file.stdout == from_text.stdout
+
+
+def test_a_model_file_on_this_machine_is_asked_about_by_its_header(tmp_path: Path) -> None:
+    """Words that were given hold against what the file says."""
+    file = tmp_path / "tiny.gguf"
+    file.write_bytes(headers.llama())
+    done = run(f"config=@{file}", "sequence_length=64", "--json")
+    found = json.loads(done.stdout)
+    assert found["request"]["runtime"] == "llama.cpp" and found["request"]["gguf_types"] and found["model"]["layers"] == 2
+    assert "parameters in" in done.stderr
+    assert json.loads(run(f"config=@{file}", "runtime=textbook", "--json").stdout)["request"]["runtime"] == "textbook"
+    file.write_bytes(b"GGUF, but broken")
+    assert run(f"config=@{file}").returncode == 2
 
 
 def test_a_config_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

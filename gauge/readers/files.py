@@ -18,6 +18,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from os import SEEK_END
 from typing import Any
 
 from gauge.errors import RequestError
@@ -57,6 +58,17 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
         return {"want": {"offset": wanted.offset, "size": wanted.size}}
     except RequestError as error:
         return _refused(error)
+
+
+def opened(path: str) -> tuple[dict[str, Any], str]:
+    """The request fields that a file on this machine sets, and a sentence about it. Raises OSError, RequestError."""
+    with open(path, "rb") as file:
+
+        def read(offset: int, count: int) -> bytes:
+            file.seek(offset)
+            return file.read(count)
+
+        return _read(path, read, file.seek(0, SEEK_END), None)
 
 
 def _refused(error: RequestError) -> dict[str, Any]:
