@@ -15,7 +15,7 @@ from typing import Any
 
 import browsers
 import pytest
-from harness import LIVE, Site, serve
+from harness import LIVE, Site, allocated_by_cpython, serve
 from playwright.sync_api import Playwright
 
 Run = Callable[[str], Any]  # a JavaScript function's text -> its awaited value
@@ -43,11 +43,12 @@ class Browser:
 
 
 @pytest.fixture
-def firefox(playwright: Playwright) -> Iterator[Browser]:
+def firefox(playwright: Playwright, tmp_path: Path) -> Iterator[Browser]:
     path = browsers.find("firefox")
     if not path:
         pytest.fail("Firefox ESR is missing: run `python build.py test --browsers chromium,firefox`")
-    running = playwright.firefox.launch(channel="moz-firefox", executable_path=path, headless=True)
+    home = os.environ | {"HOME": str(tmp_path)}  # it refuses a home of another user, which containers have
+    running = playwright.firefox.launch(channel="moz-firefox", executable_path=path, headless=True, env=home)
     page = running.new_page()
     yield Browser(page.goto, page.evaluate)
     running.close()
@@ -96,8 +97,25 @@ def lent_site(dist: Path, tmp_path: Path) -> Iterator[Site]:
     site.stop()
 
 
+@pytest.fixture
+def host(lent_site: Site, tmp_path: Path) -> Iterator[Site]:
+    """Documentation on another site, with the element in it; it notes what the frame tells it."""
+    folder = tmp_path / "host"
+    folder.mkdir()
+    (folder / "note.js").write_text(
+        "addEventListener('compute-gauge:answer', ({detail}) => { window.answered = detail.allocated; });"
+    )
+    scripts = f'<script src="note.js"></script><script async src="{lent_site.url}compute-gauge.js"></script>'
+    (folder / "index.html").write_text(
+        f'<!doctype html><title>Docs</title>{scripts}<compute-gauge batch_size="3"></compute-gauge>'
+    )
+    site = serve(folder, "--host", "localhost")
+    yield site
+    site.stop()
+
+
 @pytest.mark.parametrize("name", [name for name in browsers.wanted() if name != "chromium"])
-def test_boot_estimate_embed_offline(name: str, request: pytest.FixtureRequest, lent_site: Site) -> None:
+def test_boot_estimate_embed_offline(name: str, request: pytest.FixtureRequest, lent_site: Site, host: Site) -> None:
     browser: Browser = request.getfixturevalue(name)
     browser.go(lent_site.url)
     browser.wait(STATE, "live")
@@ -105,8 +123,8 @@ def test_boot_estimate_embed_offline(name: str, request: pytest.FixtureRequest, 
     browser.run(TYPE)
     browser.wait(f"() => ({ALLOCATED})() > {before}", True)
 
-    browser.go(lent_site.url + "embed.html?size=compact#v=1&batch_size=3")
-    browser.wait(STATE, "live")
+    browser.go(host.url)
+    browser.wait("() => window.answered ?? 0", allocated_by_cpython('{"batch_size":"3"}'))
 
     browser.go(lent_site.url + "?once-more")
     browser.wait(STATE, "live")
