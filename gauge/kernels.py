@@ -9,7 +9,7 @@ Source: transformers 5.23 modelling files; PyTorch 2.13 derivatives.yaml.
 
 from __future__ import annotations
 
-from gauge.formats import FLOAT32
+from gauge.formats import BOOL, FLOAT32
 from gauge.tape import Dims, Storage, Tape, Value, dims
 from gauge.tensor import Dim, Tensor
 
@@ -80,6 +80,23 @@ def layer_norm(tape: Tape, x: Value, weight: Tensor | None, bias: Tensor | None)
     return _norm_op(tape, "layer_norm", x, weight, (statistics,), bias)
 
 
+def wide_layer_norm(tape: Tape, x: Value, weight: Tensor | None, over: Dim) -> Value:
+    """Layer norm written out in float32 (CohereLayerNorm): the centred input is made twice, for the deviation and for the
+    result, and both are kept, as is the normed input for the weight's gradient."""
+    if is_fused(tape):
+        return layer_norm(tape, x, weight, None)
+    row = without(x.dims, over)
+    wide = tape.cast(x, FLOAT32)
+    with tape.hold(wide):
+        mean = tape.reduce("mean", wide, row, "mean")
+        square = tape.pointwise32("pow", tape.add(wide, mean, "centred input, for its deviation"), label="squares")
+        root = tape.pointwise32("rsqrt", tape.reduce("mean", square, row, "variance"), keeps="output", label="inverse deviation")
+        normed = tape.mul(tape.add(wide, mean, "centred input"), root, label="normed input")
+    if weight is None:
+        return tape.cast(normed, x.format)
+    return tape.cast(tape.scale(normed, tape.weight(weight), label="scaled input"), x.format, "norm output")
+
+
 def _norm_op(
     tape: Tape, name: str, x: Value, weight: Tensor | None, extra: tuple[Storage, ...], bias: Tensor | None = None
 ) -> Value:
@@ -97,6 +114,10 @@ ACTIVATION_ALIASES = {
 }
 
 
+PARTS_OF_SLOPE = 4
+"""Tensors that BLOOM's own backward of GELU has at once besides its result: tanh, x / 2, 1 - tanh², and a product of x²."""
+
+
 def activation(tape: Tape, name: str, x: Value) -> Value:
     """The nonlinearity called `name` in a config (`hidden_act`)."""
     kind = ACTIVATION_ALIASES.get(name, name)
@@ -105,6 +126,9 @@ def activation(tape: Tape, name: str, x: Value) -> Value:
     if kind == "quick_gelu" and not is_fused(tape):
         gate = tape.unary("sigmoid", tape.op("mul", (x,), x.dims, x.format, label="scaled"), keeps="output", label="gate")
         return tape.mul(x, gate, label="activated")
+    if kind == "gelu_by_hand" and not is_fused(tape):
+        parts = [tape.allocate("part of the slope", x.dims, x.format) for _ in range(PARTS_OF_SLOPE)]
+        return tape.op("gelu", (x,), x.dims, x.format, label="activated", saves=(x.storage,), backward_scratch=parts)
     if kind == "relu2" and not is_fused(tape):
         return tape.pointwise32("pow", tape.unary("relu", x, keeps="output", label="relu"), label="activated")
     keeps = "output" if kind in ("relu", "tanh", "sigmoid") else "input"
@@ -121,6 +145,34 @@ def _composed_gelu(tape: Tape, x: Value) -> Value:
         tanh = tape.pointwise32("tanh", inner, keeps="output", label="tanh")
         shifted = tape.op("add", (tanh,), tanh.dims, tanh.format, label="1 + tanh")
         return tape.mul(half, shifted, label="activated")
+
+
+def trained_activation(tape: Tape, name: str, x: Value, numbers: Tensor) -> Value:
+    """A nonlinearity with trained numbers of its own: one kernel keeps its input.
+
+    Composed (XIELUActivation): two parabolas joined by an exponential keep four tensors of the MLP's width and a one-byte
+    mask, a fifth where the numbers are trained.
+    """
+    if is_fused(tape) or name != "xielu":
+        return tape.op(name, (x,), x.dims, x.format, label="activated", saves=(x.storage,), weights=(numbers,))
+    trained = tape.how.grad and numbers.trainable
+    with tape.hold(x):
+        where = tape.allocate("where the input is positive", x.dims, BOOL)
+        steep = tape.op("mul", (x,), x.dims, x.format, label="steep input", saves=(x.storage,) if trained else ())
+        right = tape.add(tape.mul(steep, x, "square"), _scaled(tape, x), "right branch")
+        power = tape.unary(
+            "expm1", tape.unary("minimum", x, label="input below zero"), keeps="output", label="exponential less 1"
+        )
+        rest = tape.add(power, x, "exponential less the input")
+        saves = (rest.storage,) if trained else ()
+        scaled = tape.op("mul", (rest,), x.dims, x.format, label="scaled", saves=saves, weights=(numbers,))
+        left = tape.add(scaled, _scaled(tape, x), "left branch")
+        return tape.op("where", (right, left), x.dims, x.format, label="activated", saves=(where,))
+
+
+def _scaled(tape: Tape, x: Value) -> Value:
+    """A product with a number that is no parameter: keeps nothing."""
+    return tape.op("mul", (x,), x.dims, x.format, label="scaled input")
 
 
 def _clamped_gate(tape: Tape, gate: Value, up: Value) -> Value:

@@ -81,9 +81,7 @@ class MLP:
 
     def _inner(self, tape: Tape, x: Value) -> Value:
         if self.activation_numbers:
-            wide, numbers = self.up(tape, x), (tape.weight(self._numbers()),)
-            saves = (wide.storage,)
-            return tape.op(self.activation, (wide,), wide.dims, wide.format, label="activated", saves=saves, weights=numbers)
+            return kernels.trained_activation(tape, self.activation, self.up(tape, x), tape.weight(self._numbers()))
         if not self.gated:
             return kernels.activation(tape, self.activation, self.up(tape, x))
         if self.fused:

@@ -11,15 +11,16 @@ from gauge.formats import BFLOAT16
 from gauge.tape import Tape, Value, dims
 from gauge.tensor import Dim, Tensor
 
-Kind = Literal["rms", "rms_late", "rms_wide", "rms_unit_offset", "layer"]
+Kind = Literal["rms", "rms_late", "rms_wide", "rms_unit_offset", "layer", "layer_wide"]
 
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """One of five kinds of norm.
+    """One of six kinds of norm.
 
     `rms` (Llama), `rms_late` (T5: the input itself is scaled), `rms_wide` (OLMo 2: scaled in float32),
-    `rms_unit_offset` (Gemma: 1 + weight in float32), `layer` (mean and deviation).
+    `rms_unit_offset` (Gemma: 1 + weight in float32), `layer` (mean and deviation), `layer_wide` (Cohere: the same, written
+    out in float32).
 
     `affine` and `bias` say whether it has a weight and a bias of `size` along `over`. `joint`: the mean runs over all
     `heads` together.
@@ -50,6 +51,8 @@ class Norm:
         weight = self._vector("weight") if self.affine else None
         if self.kind == "layer":
             return kernels.layer_norm(tape, x, weight, self._vector("bias") if self.bias else None)
+        if self.kind == "layer_wide":
+            return kernels.wide_layer_norm(tape, x, weight, self.over)
         offset, late = self.kind == "rms_unit_offset", self.kind == "rms_late"
         wide, also = self.kind == "rms_wide", self.heads[0] if self.heads and self.joint else None
         return kernels.rms_norm(tape, x, weight, unit_offset=offset, over=self.over, late=late, wide_scale=wide, also=also)

@@ -60,10 +60,26 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "embedding_dropout": 0.0, "sliding_window": None,
     },
     "nemotron": {"model_type": "nemotron", **SMALL, **GROUPED},
+    "cohere": {"model_type": "cohere", **SMALL, "num_key_value_heads": 2, "tie_word_embeddings": True},
+    "bloom": {
+        "model_type": "bloom", "hidden_size": 128, "n_layer": 4, "n_head": 4, "vocab_size": 1009, "hidden_dropout": 0.0,
+        "attention_dropout": 0.0,
+    },
     "mixtral": {"model_type": "mixtral", **SMALL, **GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2},
     "qwen3_moe": {
         "model_type": "qwen3_moe", **SMALL, **GROUPED, "head_dim": 32, "num_experts": 8, "num_experts_per_tok": 2,
         "moe_intermediate_size": 96, "mlp_only_layers": [], "decoder_sparse_step": 1,
+    },
+    "apertus": {"model_type": "apertus", **SMALL, **GROUPED},
+    "deepseek_v3": {
+        "model_type": "deepseek_v3", **SMALL, "num_key_value_heads": 4, "tie_word_embeddings": False, "n_routed_experts": 8,
+        "num_experts_per_tok": 2, "moe_intermediate_size": 96, "n_shared_experts": 1, "q_lora_rank": 48, "kv_lora_rank": 32,
+        "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32, "first_k_dense_replace": 1, "n_group": 2,
+        "topk_group": 1,
+    },
+    "qwen2_moe": {
+        "model_type": "qwen2_moe", **SMALL, **GROUPED, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 96,
+        "shared_expert_intermediate_size": 96,
     },
 }  # fmt: skip
 LORA = {"method": "lora", "lora_rank": 8}
@@ -79,9 +95,11 @@ PLANS: dict[str, dict[str, Any]] = {
     "lora everywhere, checkpointing": LORA | {"lora_targets": "all-linear", "gradient_checkpointing": "full"},
 }
 EVERYWHERE = ("full", "checkpointing", "lora everywhere, checkpointing")
-CASES = [(name, plan) for name in CONFIGS for plan in EVERYWHERE]
+PARTLY = ("apertus", "deepseek_v3", "qwen2_moe")
+CASES = [(name, plan) for name in CONFIGS if name not in PARTLY for plan in EVERYWHERE]
 CASES += [("llama", plan) for plan in PLANS if plan not in EVERYWHERE]
 CASES += [(name, "adafactor") for name in ("qwen2", "gpt2", "mixtral")]
+CASES += [(name, plan) for name in PARTLY for plan in ("full", "lora everywhere")]
 
 
 def made(config: dict[str, Any], plan: dict[str, Any]) -> Any:

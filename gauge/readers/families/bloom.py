@@ -39,7 +39,7 @@ def read(config: Config) -> Model:
         inner=4 * hidden,
         gated=False,
         bias=True,
-        activation="gelu",
+        activation="gelu_by_hand",
         dropout=dropout,
         names=("", "dense_h_to_4h", "dense_4h_to_h"),
     )

@@ -26,7 +26,7 @@ def parallel(config: Config, windows: list[int | None], everywhere: bool = True)
 
     def make(window: int | None) -> Block:
         positions = {} if everywhere or window is not None else {"rotary": 0}
-        mixer = llama.attention(config, window=window, norms=norms, norm_kind="layer", **positions)
-        return Block((Residual(mixer, pre=Norm("input_layernorm", hidden, "layer")), Residual(feed)), parallel=True)
+        mixer = llama.attention(config, window=window, norms=norms, norm_kind="layer_wide", **positions)
+        return Block((Residual(mixer, pre=Norm("input_layernorm", hidden, "layer_wide")), Residual(feed)), parallel=True)
 
-    return llama.decoder(config, blocks(windows, make), Norm("norm", hidden, "layer"), tied=True)
+    return llama.decoder(config, blocks(windows, make), Norm("norm", hidden, "layer_wide"), tied=True)
