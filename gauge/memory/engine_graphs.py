@@ -13,16 +13,19 @@ from collections.abc import Iterator
 from gauge.breakdown import Item, constant, item
 from gauge.formats import FLOAT32, Format
 from gauge.layers.attention import Attention
+from gauge.layers.block import Stage
 from gauge.layers.experts import Experts
 from gauge.layers.latent_attention import LatentAttention
 from gauge.layers.mlp import MLP
+from gauge.layers.norm import Norm
 from gauge.model import Model
-from gauge.overheads import overhead
+from gauge.overheads import Overhead, overhead
 from gauge.tensor import Dim, Tensor, tensor
 from gauge.units import ceil_div
 
 SPLITS = 32  # VLLM_FLASH_ATTN_MAX_NUM_SPLITS_FOR_CUDA_GRAPH
 PREFIX_LM = frozenset({"gemma3", "paligemma"})  # pictures attend both ways, which FlashAttention's decoding does not offer
+USUAL_NORMS = 2
 EXTRA_KERNELS = frozenset({"int8", "gptq-int4-g128", "gptq-int8-g128", "awq-int4-g128", "int4"})
 WHY_PARTS = "A captured graph reserves the partial results of decoding: keys are read in up to so many splits."
 WHY_POOL = "The largest captured batch keeps its widest tensors in the graphs' own pool."
@@ -40,7 +43,27 @@ def nodes(model: Model, graphs: int, quantization: str) -> Size:
         sizes.append(overhead("vllm", id).times(sum(isinstance(layer, kind) for layer in layers) * graphs))
     if quantization in EXTRA_KERNELS:
         sizes.append(overhead("vllm", "graph_quantized").times(len(blocks) * graphs))
+    sizes.append(_more_or_fewer(overhead("vllm", "graph_norm"), _extra_norms(model) * graphs))
     return sum(s[0] for s in sizes), sum(s[1] for s in sizes), sum(s[2] for s in sizes)
+
+
+def _extra_norms(model: Model) -> int:
+    """Norms of the stream beyond two a block; not where pictures attend both ways, whose other attention was measured with
+    its norms.
+    """
+    if model.family in PREFIX_LM:
+        return 0
+    return sum(_norms(block) - USUAL_NORMS for block in model.decoder.blocks)
+
+
+def _norms(block: Stage) -> int:
+    return sum(isinstance(norm, Norm) for step in block.steps for norm in (step.pre, step.post, step.after))
+
+
+def _more_or_fewer(found: Overhead, count: int) -> Size:
+    """A measured size so many times, taken away where there are fewer."""
+    size, low, high = found.times(abs(count))
+    return (size, low, high) if count >= 0 else (-size, -high, -low)
 
 
 def pooled(model: Model, rows: int, format: Format, degree: int, splits: bool) -> Iterator[Tensor]:

@@ -330,3 +330,12 @@ def test_replicas_of_sglang_hold_every_expert() -> None:
 def test_all_reduce_is_fused_under_tensor_parallelism_alone() -> None:
     alone, staged = (ask(device="h100-80gb", tensor_parallel=2, pipeline_parallel=n) for n in (1, 2))
     assert labelled(alone, "all-reduce workspaces") and not labelled(staged, "all-reduce workspaces")
+
+
+@pytest.mark.parametrize(
+    ("model", "mib"),  # start-up logs, 102 graphs on an H100
+    [("google/gemma-2-2b", 727), ("google/gemma-2-27b", 1260), ("microsoft/phi-2", 778), ("meta-llama/Llama-3.1-8B", 932)],
+)
+def test_every_norm_is_a_kernel_in_every_graph(model: str, mib: int) -> None:
+    found = ask(model=model, device="h100-80gb", max_num_seqs=1024, max_num_batched_tokens=8192)
+    assert parts(found)["cuda_graphs"] / MIB == pytest.approx(mib, rel=0.015)
