@@ -34,7 +34,7 @@ SOURCE = "vLLM 0.19, v1/attention/backends/flash_attn.py"
 Size = tuple[int, int, int]
 
 
-def nodes(model: Model, graphs: int, quantization: str) -> Size:
+def nodes(model: Model, graphs: int, quantization: str, format: Format) -> Size:
     """Bytes (typical, lowest, highest) of all captured kernels, and of what capturing keeps besides."""
     blocks = model.decoder.blocks
     sizes = [overhead("vllm", "graph_base").range, overhead("vllm", "graph_layer").times(len(blocks) * graphs)]
@@ -43,6 +43,8 @@ def nodes(model: Model, graphs: int, quantization: str) -> Size:
         sizes.append(overhead("vllm", id).times(sum(isinstance(layer, kind) for layer in layers) * graphs))
     if quantization in EXTRA_KERNELS:
         sizes.append(overhead("vllm", "graph_quantized").times(len(blocks) * graphs))
+    if format is FLOAT32:
+        sizes.append(overhead("vllm", "graph_float32").times(len(blocks) * graphs))
     sizes.append(_more_or_fewer(overhead("vllm", "graph_norm"), _extra_norms(model) * graphs))
     return sum(s[0] for s in sizes), sum(s[1] for s in sizes), sum(s[2] for s in sizes)
 
@@ -97,7 +99,7 @@ def graph_items(
 ) -> Iterator[Item]:
     """The items of captured graphs, at the moment of serving."""
     label = f"{graphs} CUDA graphs over {len(model.decoder.blocks)} layers"
-    size = nodes(model, graphs, quantization)
+    size = nodes(model, graphs, quantization, format)
     yield constant("cuda_graphs", overhead("vllm", "graph_layer"), label=label, size=size, moments=("serve",))
     for one in pooled(model, rows, format, degree, splits):
         why = WHY_PARTS if one.format is FLOAT32 and "partial" in one.name else WHY_POOL
