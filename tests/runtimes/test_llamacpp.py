@@ -230,3 +230,19 @@ def test_versions_are_builds_months_years_or_a_fork() -> None:
 def test_the_command_starts_the_server_so() -> None:
     found = ask(LLAMA, sequence_length=8192, kv_cache_dtype="q8_0", attention="flash", parallel_slots=2, gpu_layers=20)
     assert found["command"] == ("llama-server -m Llama-3.1-8B-Q4_K_M.gguf -c 8192 -ngl 20 -np 2 -ctk q8_0 -ctv q8_0 -fa on")
+
+
+def test_recurrent_states_bound_how_many_sequences_fit() -> None:
+    """One state a sequence, whatever the context: without slots of their own, sequences would be free."""
+    request = {"model": "state-spaces/mamba2-2.7b", "runtime": "llama.cpp", "quantization": "Q4_K_M", "device": "rtx-4090"}
+    most = answer_to(request | {"sequence_length": 4096})["capacity"]["max_batch_size"]
+    assert 100 < most < 200
+    states = [
+        i for i in answer_to(request | {"batch_size": 64}, deep=False)["pools"][0]["items"] if i["component"] == "recurrent_state"
+    ]
+    assert sum(i["bytes"] for i in states) == pytest.approx(64 * 163.94 * MIB, rel=1e-3)
+
+
+def test_no_more_sequences_than_the_library_keeps() -> None:
+    found = answer_to({"model": "gpt2", "runtime": "llama.cpp", "batch_size": 257}, deep=False)
+    assert found["errors"][0]["field"] == "batch_size" and "256" in found["errors"][0]["remedy"]

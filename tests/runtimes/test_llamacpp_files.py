@@ -143,6 +143,14 @@ def test_a_header_is_counted_as_it_is() -> None:
     assert weights == 266_240 * 4 + types["Q4_K"] // 256 * 144 + 100 * 210
 
 
+def test_a_header_that_is_not_of_the_model_is_remarked() -> None:
+    request = {"model": "Qwen/Qwen3-0.6B", "runtime": "llama.cpp", "devices": 0}
+    whole = {"F32": 65_536, "F16": 595_984_384}
+    assert not any("header" in w for w in answer_to(request | {"gguf_types": whole}, deep=False)["warnings"])
+    for types in ({"F16": 2 * 595_984_384}, {"Q8_0": 256_000}):
+        assert any("header" in w for w in answer_to(request | {"gguf_types": types}, deep=False)["warnings"])
+
+
 def test_no_awq_files() -> None:
     found = answer_to({"model": "gpt2", "runtime": "llama.cpp", "quantization": "awq-int4-g128"}, deep=False)
     assert found["errors"][0]["field"] == "quantization" and "Q4_K_M" in found["errors"][0]["remedy"]

@@ -14,6 +14,7 @@ from gauge.breakdown import Event, Item, Pool, constant, item, measured
 from gauge.case import Breakdown, Case, Remedy, Runtime
 from gauge.errors import RequestError
 from gauge.formats import FORMATS, format_of
+from gauge.gguf.tensors import file_tensors
 from gauge.layers.attention import Attention
 from gauge.layers.experts import Experts
 from gauge.layers.latent_attention import LatentAttention
@@ -35,11 +36,14 @@ from gauge.runtimes.llamacpp.placement import (
     repacked_in_header,
     weight_items,
 )
+from gauge.units import format_count
 
 MOMENTS = (("load", "model loaded"), ("serve", "context made, ready to serve"))
 START = (("file loaded", ("weights",)), ("caches made", ("kv_cache", "recurrent_state")), ("ready", ("workspace",)))
 CACHE_TYPES = ("float32", "float16", "bfloat16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 MOST_DEVICES = 16  # llama_max_devices, src/llama.cpp
+NEARLY = 0.01  # of a file's numbers may be in tensors that are not always there
+MOST_SEQUENCES = 256  # llama_max_parallel_sequences, src/llama.cpp
 NOT_TEXT = frozenset({"whisper", "clip", "siglip"})
 UNKNOWN_TO_IT = frozenset({"opt", "gpt_neo", "openai-gpt", "deberta-v2", "mpnet", "rwkv"})
 WHY_COMPUTE = "One scratch buffer for the worst graph of one micro-batch; it is fullest at: {}."
@@ -175,6 +179,7 @@ def checked(case: Case) -> None:
     """Whether llama.cpp can run the case. Raises RequestError."""
     _check_model(case.model)
     _check_devices(case)
+    _check_sequences(case)
     _check_weights(case)
     _check_cache(case)
 
@@ -190,6 +195,14 @@ def _check_devices(case: Case) -> None:
     if count > MOST_DEVICES:
         message = f"llama.cpp takes at most {MOST_DEVICES}, not {count:,}"
         raise RequestError("devices", message, f"use {MOST_DEVICES}", ({"devices": MOST_DEVICES},))
+
+
+def _check_sequences(case: Case) -> None:
+    for name in ("parallel_slots", "batch_size"):
+        count = getattr(case.plan, name) or 0
+        if count > MOST_SEQUENCES:
+            message = f"llama.cpp serves at most {MOST_SEQUENCES} sequences at once, not {count:,}"
+            raise RequestError(name, message, f"use {MOST_SEQUENCES}", ({name: MOST_SEQUENCES},))
 
 
 def _check_weights(case: Case) -> None:
@@ -208,6 +221,16 @@ def _check_weights(case: Case) -> None:
     unknown = [kind for kind in kinds if kind.upper() not in FORMATS]
     if unknown:
         raise RequestError("gguf_types", f"{unknown[0][:40]!r} is no GGUF type", "use types as a GGUF header names them")
+
+
+def numbers_held(types: dict[str, int]) -> int:
+    """Numbers in all tensors of a header."""
+    return sum(count for name, count in types.items() if SIGN not in name)
+
+
+def numbers_of_file(case: Case) -> int:
+    """Numbers in all tensors of the file that the model's checkpoint would be converted to."""
+    return sum(one.tensor.elements for one in file_tensors(case.model))
 
 
 def _check_cache(case: Case) -> None:
@@ -248,6 +271,12 @@ def _remarks(case: Case) -> Iterator[str]:
         yield (
             "Files of models with eight experts that were made before 2024 keep a tensor for each expert and are "
             "smaller; their own header tells."
+        )
+    held, whole = numbers_held(plan.gguf_types or {}), numbers_of_file(case) if plan.gguf_types else 0
+    if held and abs(held - whole) > NEARLY * whole:
+        yield (
+            f"The header's tensors hold {format_count(held)} numbers, a whole file of this model {format_count(whole)}: it is of "
+            "another model, one part of several, or holds more than the model. Weights are counted as in the header."
         )
     if plan.gguf_types and accelerators(case) and not any(SIGN in name for name in plan.gguf_types):
         yield "The header's types are exact in sum; how they spread over device and host follows the file type's rule."
@@ -291,6 +320,8 @@ def command(case: Case) -> str:
         words += ["-ub", str(plan.ubatch_size)]
         words += ["-b", str(plan.ubatch_size)] if (plan.ubatch_size or 0) > 2048 else []
     words += ["-np", str(plan.parallel_slots)] if plan.parallel_slots else []
+    if not plan.parallel_slots and context.slots > context.policy.slots:
+        words += ["-np", str(context.slots), *(["-kvu"] if context.policy.own_streams else [])]
     key, value = formats_of(case)
     for flag, form in (("-ctk", key), ("-ctv", value)):
         words += [] if form is FORMATS["float16"] else [flag, _cache_word(form.id)]

@@ -53,7 +53,7 @@ def context_of(case: Case) -> Context:
     plan = case.plan
     policy = policy_of(plan.runtime_version)
     tokens = round_up(max(plan.tokens * plan.batch_size, 1), PADDING)
-    slots = plan.parallel_slots or policy.slots
+    slots = plan.parallel_slots or max(policy.slots, plan.batch_size)
     streams = slots if plan.parallel_slots and policy.own_streams else 1
     ubatch = min(plan.ubatch_size or UBATCH, tokens)
     two_stacks = sum(p.sequence in ("source", "target") for p in case.model.parts) > 1
