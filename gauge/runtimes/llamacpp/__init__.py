@@ -96,6 +96,7 @@ def _device_items(case: Case, context: Context, placement: Placement, device: in
         copied=copied if used or device == 0 else None,
         pipelined=placement.devices > 1 and copied is None,
         logits=placement.output != HOST,
+        whole=placement.devices == 1 and placement.output != HOST and not placement.waits,
     )
     return (
         *_weights(case, placement, device),

@@ -312,9 +312,10 @@ class Graph:
     # ---------------------------------------------------------------- the buffer
     def buffer(self) -> tuple[str, tuple[Tensor, ...]]:
         """The largest phase: its name and everything alive in it."""
-        if self.whole and self.backend == "cpu" and self.context.policy.replayed:
+        policy = self.context.policy
+        if self.whole and (policy.replayed if self.backend == "cpu" else policy.on_devices):
             try:
-                peak = compute_peak(self.model, Setting(self.context, self.formats, self.context.policy.mixed))
+                peak = compute_peak(self.model, Setting(self.context, self.formats, self.backend == "gpu"))
             except Unwritten:
                 return self._largest_phase()
             return peak.at, peak.tensors
@@ -361,6 +362,8 @@ def device_inputs(model: Model, context: Context) -> tuple[Tensor, ...]:
     rows = (Dim.TOKENS, context.ubatch)
     smaller = smaller_cells(model, context)
     found = [tensor("embedded tokens for the device", FLOAT32, rows, (Dim.HIDDEN, model.hidden))]
+    if context.policy.given:
+        found.append(tensor("vectors given instead of tokens", FLOAT32, rows, (Dim.HIDDEN, model.hidden)))
     for name, cells in (("attention mask for the device", context.cells), ("windowed mask for the device", smaller)):
         if cells and _attends(model):
             found.append(tensor(name, FLOAT32, rows, (Dim.CELLS, cells)))

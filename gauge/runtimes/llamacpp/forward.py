@@ -44,11 +44,11 @@ class Unwritten(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the graph depends on beside the model. `mixed`: tokens and vectors may share a batch (b11434 on)."""
+    """What the graph depends on beside the model. `device`: inputs are copied from the host, where they are made."""
 
     context: Context
     formats: Formats
-    mixed: bool = True
+    device: bool = False
 
 
 def compute_peak(model: Model, setting: Setting) -> Peak:
@@ -71,7 +71,8 @@ class _Forward:
 
     def __init__(self, model: Model, setting: Setting) -> None:
         self.model, self.context = model, setting.context
-        self.formats, self.mixed = setting.formats, setting.mixed
+        self.formats, self.device = setting.formats, setting.device
+        self.mixed, self.casts = self.context.policy.mixed, self.context.policy.casts and self.context.flash
         self.graph = Graph()
         self.sequences = self.context.slots
         self.tokens = round_up(self.context.ubatch, self.sequences)
@@ -161,6 +162,8 @@ class _Forward:
         entry = self.model.decoder.embeddings
         if not isinstance(entry, Embeddings) or entry.project is not None:
             raise Unwritten("embeddings")
+        if self.device:
+            return self.copied(entry)
         x = self.ready(self.looked_up("residual stream", "token ids"))
         also = self.ready(self.looked_up("tokens of a mixed batch", "token ids of a mixed batch")) if self.mixed else None
         x = self.ready(self.padded(x))
@@ -182,8 +185,10 @@ class _Forward:
     @property
     def late(self) -> bool:
         """Whether the last block goes on with all rows, which speculation may want; the head narrows them."""
-        family = self.model.family
-        return family in _NARROWS_LATE or (self.context.policy.predicting and family in _NARROWS_LATE_SINCE_PREDICTING)
+        family, policy = self.model.family, self.context.policy
+        if family in _NARROWS_LATE_SINCE_PREDICTING:
+            return policy.predicting
+        return family in _NARROWS_LATE and policy.few_outputs
 
     @property
     def encodes(self) -> bool:
@@ -194,6 +199,14 @@ class _Forward:
     def given(self) -> Sized:
         """Width of a vector that a batch may hold: a token's, and a picture's for each of the first layers."""
         return (Dim.HIDDEN, self.model.hidden * (1 + self.deep))
+
+    def copied(self, entry: Embeddings) -> Node:
+        """The host looks tokens up, a device gets the vectors."""
+        if len(entry.tables) > 1 or self.deep:
+            raise Unwritten("embeddings on a device")
+        x = self.ready(self.input("embedded tokens", self.hidden, self.rows, format=FLOAT32))
+        x = self.over(x) if entry.scaled else x
+        return self.norm(entry.norm, x)
 
     def looked_up(self, name: str, ids: str) -> Node:
         """Rows of the table of tokens."""
@@ -412,8 +425,13 @@ class _Forward:
     def mask(self, cache: _Cache) -> Node:
         """(cells, tokens): which tokens each may see."""
         word = "windowed attention mask" if cache in (self.windowed, self.near) else "attention mask"
-        form = FLOAT16 if self.context.flash else FLOAT32
-        return self.once(cache, word, (Dim.CELLS, cache.cells), self.rows, format=form)
+        shape = (Dim.CELLS, cache.cells), self.rows
+        if not self.casts:
+            return self.once(cache, word, *shape, format=FLOAT16 if self.context.flash else FLOAT32)
+        if word not in cache.inputs:
+            wide = self.new(f"{word} in 32 bits", *shape, of=(), format=FLOAT32)
+            cache.inputs[word] = self.new(word, *shape, of=(wide,), format=FLOAT16)
+        return cache.inputs[word]
 
     def attended(self, layer: Attention, q: Node, cache: _Cache) -> Node:
         """One fused operator; or scores, softmax in their place, product and a copy in token order."""

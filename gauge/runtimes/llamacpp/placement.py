@@ -81,6 +81,11 @@ class Placement:
         return [index for index, where in enumerate(self.blocks) if where == device]
 
     @property
+    def waits(self) -> bool:
+        """Whether a part of any block stays in host memory."""
+        return HOST in self.blocks or self.host_experts > 0
+
+    @property
     def largest_at_home(self) -> Tensor | None:
         """The largest matrix of a block that waits in host memory while there is a device to compute it."""
         waiting = [w for w in self.weights if w.stored.block >= 0 and self.device_of(w.stored) == HOST]
