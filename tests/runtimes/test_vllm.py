@@ -11,7 +11,8 @@ from gauge.memory.engine_weights import block_size
 from gauge.memory.paged_cache import Kind, paging
 from gauge.memory.stages import shares, stages
 from gauge.request import parse
-from gauge.runtimes.vllm import Settings, profile
+from gauge.runtimes.vllm.profiled import profile
+from gauge.runtimes.vllm.settings import Settings
 from gauge.units import GIB, MIB
 
 LLAMA = "meta-llama/Llama-3.1-8B"
