@@ -4,6 +4,10 @@ An adapter is a function `read(config) -> Model`. It is found by its file name; 
 """
 
 SAME = {
+    "qwen2_audio": "voxtral",
+    "qwen2_5_omni": "voxtral",
+    "qwen2_5_omni_thinker": "voxtral",
+    "qwen2_5_omni_text": "qwen2",
     "glm46v": "qwen2_vl",
     "lighton_ocr": "mistral3",
     "mvp": "bart",

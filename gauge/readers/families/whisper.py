@@ -23,17 +23,8 @@ from gauge.tensor import Dim
 def read(config: Config) -> Model:
     """An encoder-decoder from its config; the head shares the decoder's token embedding."""
     hidden, vocab = config.integer("d_model"), config.integer("vocab_size")
-    source = config.integer("max_source_positions", default=1500)
     target = config.integer("max_target_positions", default=448)
     dropout = config.number("dropout", default=0.0)
-    encoder = Part(
-        "encoder",
-        (_block(config, hidden, "encoder"),) * config.layers("encoder_layers"),
-        SoundEmbeddings(config.integer("num_mel_bins", default=80), hidden, source, dropout),
-        _norm("layer_norm", hidden),
-        sequence="source",
-        length=source,
-    )
     tables = (
         Embedding("embed_tokens", vocab, hidden),
         Embedding("embed_positions", target, hidden, "position_embedding", Dim.POSITIONS),
@@ -45,7 +36,7 @@ def read(config: Config) -> Model:
         _norm("layer_norm", hidden),
         sequence="target",
     )
-    parts: tuple[Part, ...] = (encoder, decoder)
+    parts: tuple[Part, ...] = (encoder(config), decoder)
     if kind_of(config).endswith("ForCausalLM"):
         parts = (replace(decoder, sequence="tokens"),)
     return Model(
@@ -57,6 +48,14 @@ def read(config: Config) -> Model:
         hidden=hidden,
         vocab=vocab,
     )
+
+
+def encoder(config: Config) -> Part:
+    """The encoder over mel bands of 30 seconds."""
+    hidden, source = config.integer("d_model"), config.integer("max_source_positions", default=1500)
+    entry = SoundEmbeddings(config.integer("num_mel_bins", default=80), hidden, source, config.number("dropout", default=0.0))
+    same = (_block(config, hidden, "encoder"),) * config.layers("encoder_layers")
+    return Part("encoder", same, entry, _norm("layer_norm", hidden), sequence="source", length=source)
 
 
 def _norm(name: str, hidden: int) -> Norm:

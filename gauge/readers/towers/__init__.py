@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gauge.model import Part
 from gauge.readers.config import Config
-from gauge.readers.towers import clip, gemma, kimi, llama, pixtral, qwen, step
+from gauge.readers.towers import clip, gemma, internvl, kimi, llama, pixtral, qwen, step
 
 Builder = Callable[[Config], Part]
 
@@ -15,6 +15,8 @@ BUILDERS: dict[str, Builder] = {
     "siglip_vision_model": clip.siglip_with_head,
     "idefics3_vision": clip.siglip,
     "smolvlm_vision": clip.siglip,
+    "internvl_vision": internvl.internvl,
+    "qwen2_5_omni_vision_encoder": qwen.qwen2_5,
     "pixtral": pixtral.pixtral,
     "qwen2_vl": qwen.qwen2,
     "qwen2_5_vl": qwen.qwen2_5,
