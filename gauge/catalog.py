@@ -108,6 +108,7 @@ def device_of(entry: Entry) -> Device:
         usable_why=why,
         reads_driver=bool(measured),
         capability=capability_of(entry.get("compute_capability")),
+        multiprocessors=entry.get("multiprocessors"),
         bandwidth=entry.get("bandwidth_gb_s"),
         source=entry["source"],
     )

@@ -37,6 +37,7 @@ class Device:
     usable_why: str = ""
     reads_driver: bool = True
     capability: tuple[int, int] | None = None
+    multiprocessors: int | None = None
     bandwidth: float | None = None
     source: str = ""
 

@@ -15,7 +15,7 @@ from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FLOAT32, FORMATS
 from gauge.memory.collect import stacked
 from gauge.memory.engine_pass import forward_peak
-from gauge.memory.overhead import context
+from gauge.memory.overhead import before_start
 from gauge.memory.stages import Stage, stages
 from gauge.memory.state import without_newest
 from gauge.overheads import overhead
@@ -135,8 +135,9 @@ def rank(stage: Stage, case: Case) -> engine.Rank:
     plan = case.plan
     weights = tuple(engine.engine_weights(stage.model, plan, FLOAT32))
     together = plan.tensor_parallel * plan.pipeline_parallel > 1
-    alone = context(case.cluster.device, "sglang", "before")
-    start = constant("framework.context", overhead("sglang", "before_parallel") if together else alone)
+    start = before_start(case.cluster.device, "sglang", "framework.context")
+    if together:
+        start = constant("framework.context", overhead("sglang", "before_parallel"))
     free = None
     if case.cluster.capacity is not None:
         share = STATIC_SHARE if plan.gpu_memory_utilization is None else plan.gpu_memory_utilization

@@ -65,3 +65,10 @@ def test_every_gpu_of_nvidia_has_a_compute_capability() -> None:
     wanted = {"t4": (7, 5), "a100-80gb-sxm": (8, 0), "rtx-3090": (8, 6), "l4": (8, 9), "h200-141gb-sxm": (9, 0)}
     assert wanted.items() <= found.items()
     assert found["b200-180gb"] == (10, 0) and found["rtx-5090"] == (12, 0)
+
+
+@pytest.mark.parametrize(
+    ("id", "count"), [("h100-80gb", 132), ("a100", 108), ("t4", 40), ("rtx-3060-12gb", 28), ("rtx-4090", 128), ("rtx-5090", 170)]
+)
+def test_multiprocessors_are_those_of_the_datasheets(id: str, count: int) -> None:
+    assert catalog.load_device(id).multiprocessors == count

@@ -54,6 +54,7 @@ DEVICE_FIELDS = {
     "memory_reported_mib": (int, float),
     "memory_cuda_mib": int,
     "compute_capability": float,
+    "multiprocessors": int,
     "gpu_limit_default_mib": int,
     "usable_note": str,
     "bandwidth_gb_s": (int, float),

@@ -63,3 +63,12 @@ def test_engines_say_where_their_policies_come_from() -> None:
 def test_engines_on_processors_are_refused_with_a_way_out(runtime: str) -> None:
     (error,) = answer_to({"model": SMALL, "runtime": runtime, "device": "cpu-64gb"}, deep=False)["errors"]
     assert error["field"] == "runtime" and error["remedy"]
+
+
+@pytest.mark.parametrize(("device", "gib"), [("h100-80gb", 0.51), ("a100-80gb", 0.45), ("rtx-3060-12gb", 0.27), ("t4", 0.30)])
+def test_contexts_grow_with_multiprocessors(device: str, gib: float) -> None:
+    """In use before weights are loaded, by start-up logs: 0.51 GiB on an H100, 0.27 on a card of 12 GB."""
+    found = answer_to({"model": "gpt2", "runtime": "sglang", "device": device}, deep=False)["pools"][0]["items"]
+    (context,) = (i for i in found if i["component"] == "framework.context")
+    assert context["bytes"] / 2**30 == pytest.approx(gib, abs=0.006)
+    assert context["low"] < context["bytes"] < context["high"]

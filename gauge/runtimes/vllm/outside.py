@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from gauge.breakdown import Item, constant
 from gauge.memory.engine_graphs import graph_items
-from gauge.memory.overhead import context, fuses_all_reduce, hopper
+from gauge.memory.overhead import before_start, fuses_all_reduce, hopper
 from gauge.memory.stages import Stage
 from gauge.overheads import overhead
 from gauge.runtimes.vllm.settings import LARGEST_GRAPH, Settings
@@ -43,7 +43,7 @@ def _outside(settings: Settings) -> str:
 
 def before(settings: Settings) -> Iterator[Item]:
     """What is in use before the engine takes its share: it comes on top of it."""
-    yield constant("communication.context", context(settings.case.cluster.device, "vllm", "before"))
+    yield before_start(settings.case.cluster.device, "vllm", "communication.context")
     if settings.plan.tensor_parallel * settings.plan.pipeline_parallel > 1 and not settings.joins_late:
         switched = fuses_all_reduce(settings.case.cluster.device)
         yield constant("communication.group", overhead("vllm", "communicators") if switched else overhead("nccl", "context"))

@@ -13,7 +13,7 @@ from gauge.layers.latent_attention import LatentAttention
 from gauge.memory.collect import stacked
 from gauge.memory.engine_pass import ForwardPeak, Sampler, forward_peak, held_by_caller, quantized_input
 from gauge.memory.engine_pictures import Pictures, pictures
-from gauge.memory.overhead import matrix_workspace, multiprocessors
+from gauge.memory.overhead import matrix_workspace
 from gauge.memory.paged_cache import BLOCK_TOKENS
 from gauge.memory.stages import Stage
 from gauge.overheads import overhead
@@ -86,7 +86,8 @@ def _matrix_workspace(settings: Settings) -> Iterator[Item]:
 def _sampler(stage: Stage, settings: Settings) -> Iterator[Item]:
     model, plan = stage.model, settings.plan
     assert model.head is not None
-    programs = multiprocessors(settings.case.cluster.device) or overhead("vllm", "sampler_programs").value
+    device = settings.case.cluster.device
+    programs = (device and device.multiprocessors) or overhead("vllm", "sampler_programs").value
     sampler = Sampler(settings.rows, model.head.outputs, settings.dtype, settings.sorts, programs)
     yield from _profiled(sampler.tensors(), "logits", SAMPLER_WORDS)
     hidden = (
