@@ -6,15 +6,25 @@ import base64
 import hashlib
 import json
 import shutil
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import runtime
 import wheel
 from steps import SITE, files_below
 
 SPDX = {"APACHE-2.0": "Apache-2.0"}
-# Compiled into the files of a vendored package, by that package's own documentation.
-INSIDE_PYODIDE = (("CPython", "3.14.2", "PSF-2.0"), ("Emscripten runtime", "", "MIT"))
+# Compiled into pyodide.asm.wasm beside CPython, as its strings say; site/licences/ has their texts.
+INSIDE_PYODIDE = (
+    ("Emscripten runtime", "MIT"),
+    ("bzip2", "bzip2-1.0.6"),
+    ("Expat", "MIT"),
+    ("libffi", "MIT"),
+    ("libmpdec", "BSD-2-Clause"),
+    ("zlib", "Zlib"),
+    ("Zstandard", "BSD-3-Clause"),
+)
 
 
 def write(folder: Path, micropip: Path) -> None:
@@ -25,10 +35,17 @@ def write(folder: Path, micropip: Path) -> None:
             "name": "compute-gauge",
             "version": wheel.version(),
             "licenses": [{"license": {"id": "MIT"}}],
-            "components": hashes(folder, "python/"),
+            "components": [one for one in hashes(folder, "python/") if "/stdlib" not in one["name"]],
         },
         package("pyodide", folder, "vendor/pyodide-", skip=micropip.name),
-        *({"type": "library", "name": n, "version": v, "licenses": [{"license": {"id": i}}]} for n, v, i in INSIDE_PYODIDE),
+        {
+            "type": "library",
+            "name": "CPython",
+            "version": "3.14.2",
+            "licenses": [{"license": {"id": "PSF-2.0"}}],
+            "components": [one for one in hashes(folder, "") if "stdlib" in one["name"]],
+        },
+        *({"type": "library", "name": name, "licenses": [{"license": {"id": text}}]} for name, text in INSIDE_PYODIDE),
         {
             "type": "library",
             "name": "micropip",
@@ -43,7 +60,7 @@ def write(folder: Path, micropip: Path) -> None:
     ]
     document = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components}
     (folder / "sbom.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    copy_licences(folder)
+    copy_licences(folder, micropip)
 
 
 def package(name: str, folder: Path, prefix: str, skip: str = "") -> dict[str, object]:
@@ -80,7 +97,7 @@ def integrity_hex(integrity: str) -> str:
     return base64.b64decode(integrity.removeprefix("sha512-")).hex()
 
 
-def hashes(folder: Path, prefix: str) -> list[dict[str, object]]:
+def hashes(folder: Path, prefix: str) -> list[dict[str, Any]]:
     """Each file of dist/ below ``prefix`` as a CycloneDX file component with its SHA-256."""
     return [
         {
@@ -98,9 +115,13 @@ def lock() -> dict[str, dict[str, str]]:
     return packages
 
 
-def copy_licences(folder: Path) -> None:
+def copy_licences(folder: Path, micropip: Path) -> None:
+    """Each package's own text, beside those of site/licences/; Pyodide ships none, but has the same as its micropip."""
     target = folder / "licences"
-    target.mkdir()
+    with zipfile.ZipFile(micropip) as wheel_file:
+        (text,) = (name for name in wheel_file.namelist() if name.endswith(".dist-info/licenses/LICENSE"))
+        for name in ("micropip", "pyodide"):
+            (target / f"{name}.txt").write_bytes(wheel_file.read(text))
     for path, entry in lock().items():
         if not path or entry.get("dev"):
             continue
