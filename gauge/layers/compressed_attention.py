@@ -44,14 +44,14 @@ class Compressor:
         return sequence.kept() // self.rate
 
     def buffers(self, sequence: Sequence) -> Iterator[Tensor]:
-        """Tokens not yet folded, and the last window's half that the next one reads: entries and gates of both."""
+        """Tokens not yet folded, and the last window's half that the next one reads: entries and gates of both; either may
+        be empty."""
         rows = sequence.kept() % self.rate
         width = self.head * (2 if self.overlaps else 1)
         over = self.rate if self.overlaps and sequence.kept() >= self.rate else 0
         for name, tokens, size in (("buffer", rows, width), ("overlap", over, self.head)):
-            if tokens:
-                shape = dims((Dim.BATCH, sequence.batch), (Dim.MATRICES, 2), (Dim.WINDOW, tokens), (Dim.HEAD, size))
-                yield Tensor(f"{self.name} {name}", shape, BFLOAT16, role="compressor_cache")
+            shape = dims((Dim.BATCH, sequence.batch), (Dim.MATRICES, 2), (Dim.WINDOW, tokens), (Dim.HEAD, size))
+            yield Tensor(f"{self.name} {name}", shape, BFLOAT16, role="compressor_cache")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

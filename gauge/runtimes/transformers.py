@@ -149,6 +149,8 @@ def _cache(case: Case) -> Iterator[Item]:
         key = long.name, long.dims, formats(long).id
         short[key] = short.get(key, 0) + start.stored_as(formats(start)).bytes * count
     for full, low in zip(state_items(model, whole, formats), short.values(), strict=True):
+        if not full.bytes:
+            continue
         yield replace(full, low=min(low, full.bytes)).at("prefill") if low < full.bytes else full.at("prefill")
         yield full.at("decode")
 

@@ -86,3 +86,12 @@ def test_a_picture_is_cached_by_cross_attention() -> None:
 def test_a_prompt_inside_the_window_makes_layers_look_alike() -> None:
     """Gemma 3's windowed and full layers cache the same while a prompt of one token passes, but not at the end."""
     assert cached(model="google/gemma-3-27b-pt", prompt_length=1) == cached(model="google/gemma-3-27b-pt")
+
+
+@pytest.mark.parametrize("prompt", [1, 16, 100, 4096])
+def test_buffers_that_are_empty_at_one_length_and_not_at_another_are_counted(prompt: int) -> None:
+    """DeepSeek V4's compressors fold tokens by fours and by 128s: what is left over depends on the length."""
+    for tokens in (prompt, 4096, 4097):
+        found = pool(model="deepseek-ai/DeepSeek-V4-Flash", sequence_length=tokens, prompt_length=min(prompt, tokens))
+        held = [i for i in found["items"] if i["component"] == "kv_cache" and "buffer" in i["label"]]
+        assert all(i["bytes"] for i in held) and bool(held) == bool(tokens % 128)
