@@ -340,3 +340,12 @@ def test_all_reduce_is_fused_under_tensor_parallelism_alone() -> None:
 def test_every_norm_is_a_kernel_in_every_graph(model: str, mib: int) -> None:
     found = ask(model=model, device="h100-80gb", max_num_seqs=1024, max_num_batched_tokens=8192)
     assert parts(found)["cuda_graphs"] / MIB == pytest.approx(mib, rel=0.015)
+
+
+@pytest.mark.parametrize(
+    ("device", "version", "first"),
+    [("t4", "0.9.2", True), ("t4", "0.11.0", False), ("l4", "0.9.2", False), ("l4", "0.7.3", True)],
+)
+def test_the_first_engine_stayed_on_gpus_before_ampere(device: str, version: str, first: bool) -> None:
+    case = parse({"runtime": "vllm", "model": LLAMA, "device": device, "runtime_version": version, "dtype": "float16"})
+    assert Settings(case).old is first

@@ -22,6 +22,7 @@ from gauge.units import GIB
 
 SOURCE = "https://github.com/vllm-project/vllm, release 0.19"
 UTILIZATION = 0.90
+V1_DEFAULT, V0_GONE = ((0, 8), (2025, 3)), ((0, 11), (2025, 10))
 LARGE_DEVICE = 70 * GIB
 GRAPH_SIZES = (1, 2, 4)
 LARGEST_GRAPH = 512
@@ -56,8 +57,15 @@ class Settings:
 
     @cached_property
     def old(self) -> bool:
-        """Whether it is the first engine (V0)."""
-        return self.release.says("V0") or (not self.release.says("V1") and self.release.before((0, 8), (2025, 3)))
+        """Whether it is the first engine (V0): before 0.8, and on GPUs before Ampere as long as there was one.
+
+        Source: vLLM engine/arg_utils.py, _is_v1_supported_oracle (releases 0.8 to 0.10).
+        """
+        if self.release.says("V0") or self.release.says("V1"):
+            return self.release.says("V0")
+        device = self.case.cluster.device
+        small = device is not None and device.capability is not None and device.capability < (8, 0)
+        return self.release.before(*V0_GONE if small else V1_DEFAULT)
 
     @property
     def roomy(self) -> bool:
