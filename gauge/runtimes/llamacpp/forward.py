@@ -167,7 +167,8 @@ class _Forward:
         x = self.ready(self.looked_up("residual stream", "token ids"))
         also = self.ready(self.looked_up("tokens of a mixed batch", "token ids of a mixed batch")) if self.mixed else None
         x = self.ready(self.padded(x))
-        self.ready(self.input("vectors given instead of tokens", self.given, self.rows, format=FLOAT32))
+        if self.context.policy.given:
+            self.ready(self.input("vectors given instead of tokens", self.given, self.rows, format=FLOAT32))
         if also is not None:
             self._mixed(self.padded(also))
         if self.deep:
@@ -331,8 +332,8 @@ class _Forward:
             return self.encoded(layer, q, k, v)
         for one in (q, k, v) if self.windowed else (q, v, k):
             self.ready(one)
-        self.sink(view_of(k), self.index(cache, "key", 1))
-        self.sink(view_of(v), self.index(cache, "value", 1 if self.context.flash else self.widest_value))
+        self.sink(view_of(k), *self.index(cache, "key", 1))
+        self.sink(view_of(v), *self.index(cache, "value", 1 if self.context.flash else self.widest_value))
         out = self.ready(self.attended(layer, q, cache))
         if turn_values:
             out = self.rotated("attention output", out, turn_values, heads, layer.values_head)
@@ -418,9 +419,11 @@ class _Forward:
         made = self.new(f"{name}, spread", *shape, of=(matrix, view_of(source)))
         return view_of(made)
 
-    def index(self, cache: _Cache, name: str, numbers: int) -> Node:
-        """Where in the cache each token, or each number of a token, is written."""
-        return self.once(cache, f"indices of cached {name}s", (Dim.ELEMENTS, numbers), self.rows, format=INT64)
+    def index(self, cache: _Cache, name: str, numbers: int) -> tuple[Node, ...]:
+        """Where in the cache each token, or each number of a token, is written; before, all went behind each other."""
+        if not self.context.policy.indices:
+            return ()
+        return (self.once(cache, f"indices of cached {name}s", (Dim.ELEMENTS, numbers), self.rows, format=INT64),)
 
     def mask(self, cache: _Cache) -> Node:
         """(cells, tokens): which tokens each may see."""
@@ -496,7 +499,7 @@ class _Forward:
         key = self.new("latents, joined", wide, self.rows, of=(normed, rope))
         for one in (query, normed, key):
             self.ready(one)
-        self.sink(view_of(key), self.index(self.full, "key", 1))
+        self.sink(view_of(key), *self.index(self.full, "key", 1))
         return self.linear("attention branch", self.hidden, view_of(self.ready(self.latent_out(layer, query))))
 
     def latent_out(self, layer: LatentAttention, query: Node) -> Node:

@@ -77,7 +77,7 @@ class Change:
 CHANGES = (
     Change(5092, (2025, 4), "latent attention caches latents", {"latent": True}),
     Change(5428, (2025, 6), "windowed layers get a cache of their own", {"windowed": True}),
-    Change(5800, (2025, 7), "the graph on a device is known", {"on_devices": True}),
+    Change(5800, (2025, 7), "the graph is the one written down", {"on_devices": True, "replayed": True}),
     Change(
         5900,
         (2025, 8),
@@ -86,8 +86,8 @@ CHANGES = (
     ),
     Change(6325, (2025, 9), "flash attention wherever it is supported", {"flash": True}),
     Change(6920, (2025, 11), "the server takes four slots over one cache", {"slots": 4}),
+    Change(7445, (2025, 12), "a batch may hold vectors", {"given": True}),
     Change(7470, (2026, 1), "the output head is offloaded first", {"output_first": True}),
-    Change(7680, (2026, 1), "a batch may hold vectors", {"given": True}),
     Change(7830, (2026, 2), "no values beside cached latents", {"latent_values": False}),
     Change(8300, (2026, 3), "the quantizer is rewritten", {"rewritten": True}),
     Change(8672, (2026, 4), "quantized caches are rotated", {"rotates": True}),
@@ -95,7 +95,7 @@ CHANGES = (
         9538,
         (2026, 6),
         "the server reserves few outputs",
-        {"few_outputs": True, "logits_extra": 2, "replayed": True, "indexer": True, "casts": False},
+        {"few_outputs": True, "logits_extra": 2, "indexer": True, "casts": False},
     ),
     Change(LIBRARY_0_5, (2026, 9), "prediction layers count as blocks of a file", {"predicting": True}),
     Change(
