@@ -4,6 +4,7 @@ An adapter is a function `read(config) -> Model`. It is found by its file name; 
 """
 
 SAME = {
+    "led": "bart",
     "qwen2_audio": "voxtral",
     "qwen2_5_omni": "voxtral",
     "qwen2_5_omni_thinker": "voxtral",

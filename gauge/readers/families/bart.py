@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gauge.layers.attention import Attention
+from gauge.layers.banded_attention import BandedAttention
 from gauge.layers.block import Block, Layer, Residual
 from gauge.layers.embedding import Embedding, Embeddings
 from gauge.layers.head import Head
@@ -22,10 +23,11 @@ from gauge.model import Model, Part
 from gauge.readers import heads
 from gauge.readers.config import Config
 from gauge.readers.encoders import label_head
+from gauge.readers.patterns import blocks, numbers
 from gauge.tensor import Dim
 
 SPARE_POSITIONS = 2
-GLOBAL = ("query_global", "key_global", "value_global")
+BAND = 512
 
 
 class Style(NamedTuple):
@@ -110,14 +112,17 @@ def _stack(config: Config, side: str, hidden: int, vocab: int, reads: str, own: 
         scaled=config.flag("scale_embedding"),
         borrowed=0 if own else 1,
     )
-    same = _block(config, side, hidden)
     layers = config.layers(f"{side}_layers")
+    bands: list[int] = [0] * layers
+    if config.text("model_type") == "led" and side == "encoder":
+        bands = numbers(config, layers, "attention_window", least=2) or [BAND] * layers
+    chain = blocks(bands, lambda band: _block(config, side, hidden, band))
     final = _norm("layer_norm", hidden) if style.before else None
     extras = (Projector((held(("shared.weight", (vocab, hidden))),)),) if unused else ()
-    return Part(side, (same,) * layers, entry, final, extras, sequence=reads)
+    return Part(side, chain, entry, final, extras, sequence=reads)
 
 
-def _block(config: Config, side: str, hidden: int) -> Block:
+def _block(config: Config, side: str, hidden: int, band: int) -> Block:
     decodes = side == "decoder"
     heads_ = config.integer(f"{side}_attention_heads")
     dropout = config.number("dropout", default=0.1)
@@ -136,7 +141,8 @@ def _block(config: Config, side: str, hidden: int) -> Block:
         out_dropout=dropout,
         names=("q_proj", "k_proj", "v_proj", "out_proj"),
     )
-    branches: list[tuple[Layer, str]] = [(own, "self_attn_layer_norm")]
+    mixer: Layer = BandedAttention(own, band) if band else own
+    branches: list[tuple[Layer, str]] = [(mixer, "self_attn_layer_norm")]
     if decodes:
         branches.append((own.edited(cross=hidden, causal=False), "encoder_attn_layer_norm"))
     feed = MLP(

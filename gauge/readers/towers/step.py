@@ -5,7 +5,7 @@ Source: transformers 5.23 models/step3p7.
 
 from __future__ import annotations
 
-from gauge.layers.patches import PatchEmbeddings
+from gauge.layers.patches import PatchEmbeddings, patches_of
 from gauge.layers.projector import Step, held
 from gauge.model import Part
 from gauge.readers.config import Config
@@ -30,7 +30,7 @@ def step(config: Config) -> Part:
         patch=config.side("patch_size", 14),
         channels=config.integer("num_channels", default=3),
         bias=False,
-        positions=config.integer("max_position_embeddings", default=2704),
+        positions=patches_of(config.side("image_size", 728), config.side("patch_size", 14)),
         norm=layer_norm("pre_layernorm", hidden),
     )
     tail: tuple[Step, ...] = (
