@@ -51,8 +51,8 @@ class BandedAttention:
             band = (*rows, *dims((Dim.WINDOW, self.window + 1)))
             wide = (*rows, *dims((Dim.WINDOW, 2 * self.window)))
             twice = (*q.dims[:-1], *dims((Dim.COPIES, 2)), q.dims[-1])
-            chunks = [tape.op("chunk", (value,), twice, value.format, label=f"{value.name}, in chunks") for value in (q, k)]
-            raw = tape.matmul(*chunks, wide, label="chunked scores")
+            first, second = (tape.op("chunk", (r,), twice, r.format, label=f"{r.name}, in chunks") for r in (q, k))
+            raw = tape.matmul(first, second, wide, label="chunked scores")
             scores = tape.op("slice", (raw,), band, raw.format, label="scores of the band")
             probabilities = tape.softmax(tape.cast(scores, FLOAT32, "scores in float32"))
             probabilities = tape.dropout(tape.cast(probabilities, v.format, "probabilities, cast"), a.dropout)
