@@ -23,6 +23,7 @@ let spoken = '';
 let speak = 0;
 let written = 0;
 let pending = null;
+let typing = ''; // the field whose edits are one step of Undo
 
 /** The question as Python gets it: what differs from the defaults, and how to show it. */
 function request() {
@@ -103,6 +104,8 @@ function say(sentence) {
 
 /** Sets several fields at once: buttons that apply a limit, a remedy, a preset. */
 function apply(values) {
+  typing = '';
+  tell([]);
   for (const [name, value] of Object.entries(values)) form.write(name, value ?? form.default(name));
   refresh({push: true});
 }
@@ -136,8 +139,14 @@ function write(next, push) {
   byId('undo').disabled = !history.state?.depth;
 }
 
+/** What a link gave that is not taken as it stands. */
+function tell(notes) {
+  byId('link-notes').textContent = notes.join(' ');
+}
+
 function restore() {
   const state = parse(location.hash);
+  tell(state.notes);
   form.fill(location.hash ? state.fields : preset);
   page.view = {...state.view, open: page.view.open ?? ''};
   page.compare = state.compare;
@@ -155,6 +164,7 @@ function press() {
 window.addEventListener('pagehide', flush);
 window.addEventListener('popstate', () => {
   pending = null;
+  typing = '';
   restore();
   refresh();
 });
@@ -165,9 +175,12 @@ const PAUSE = 400; // milliseconds after which what stands in a search field is 
 let searching = 0;
 form.addEventListener('change', ({detail}) => {
   clearTimeout(searching);
-  if (!detail.searched) return refresh({push: detail.chosen});
+  tell([]);
+  const begins = typing !== detail.name;
+  typing = detail.chosen ? '' : detail.name;
+  if (!detail.searched) return refresh({push: detail.chosen || begins});
   if (answer.dataset.state === 'live') answer.dataset.state = 'waiting';
-  searching = setTimeout(refresh, PAUSE);
+  searching = setTimeout(() => refresh({push: begins}), PAUSE);
 });
 
 document.addEventListener('click', (event) => {

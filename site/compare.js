@@ -9,11 +9,21 @@ export function install(page) {
   const place = document.getElementById('comparison');
   const fields = (text) => parse(`#${text}`).fields;
 
+  // On a phone one column is seen at a time: the one being edited, until another is chosen.
+  const tab = (column) => {
+    const buttons = [...place.querySelectorAll('[data-column]')];
+    const shown = Math.min(column ?? buttons.length - 1, buttons.length - 1);
+    place.dataset.shown = String(shown);
+    for (const button of buttons) button.setAttribute('aria-pressed', String(Number(button.dataset.column) === shown));
+  };
+
   const draw = async (ask) => {
     place.hidden = !page.compare.length;
     if (place.hidden) return;
     const states = [...page.compare.map(fields), page.form.values()];
+    const before = place.querySelectorAll('[data-column]').length;
     swap((await ask('compare', {states, view: page.view})).fragments);
+    tab(before === states.length ? Number(place.dataset.shown) : undefined);
   };
   page.later.add((_, ask) => draw(ask));
 
@@ -33,7 +43,8 @@ export function install(page) {
   });
 
   place.addEventListener('click', (event) => {
-    const {open, remove} = event.target.closest('button')?.dataset ?? {};
+    const {open, remove, column} = event.target.closest('button')?.dataset ?? {};
+    if (column !== undefined) return tab(Number(column));
     if (remove !== undefined) page.compare = page.compare.filter((_, n) => n !== Number(remove));
     else if (open !== undefined) {
       const chosen = page.compare[Number(open)];

@@ -13,18 +13,28 @@ const decode = (text) => {
   }
 };
 
-/** A fragment as `{fields, view, compare}`; what no control knows stays in `fields`, so that Python can speak about it. */
+/**
+ * A fragment as `{fields, view, compare, notes}`; what no control knows stays in `fields`, so that Python can speak about
+ * it. `notes` are sentences about what is not taken as it stands.
+ */
 export function parse(hash) {
-  const state = {fields: {}, view: {}, compare: []};
+  const state = {fields: {}, view: {}, compare: [], notes: []};
   for (const pair of hash.replace(/^#/, '').split('&')) {
     if (!pair.includes('=')) continue;
     const at = pair.indexOf('=');
     const key = decode(pair.slice(0, at));
     const value = decode(pair.slice(at + 1));
-    if (key === 'v') continue;
-    else if (key === 'compare') state.compare.push(value);
-    else if (VIEW.includes(key)) state.view[key] = value;
-    else state.fields[key] = value;
+    if (key === 'v') {
+      if (value !== VERSION) state.notes.push(`The link is written in version ${value} of this page's links; this page reads version ${VERSION}.`);
+      continue;
+    }
+    if (key === 'compare') {
+      state.compare.push(value);
+      continue;
+    }
+    const kept = VIEW.includes(key) ? state.view : state.fields;
+    if (Object.hasOwn(kept, key)) state.notes.push(`The link gives ${key} more than once; ${value} is taken.`);
+    kept[key] = value;
   }
   return state;
 }

@@ -17,9 +17,20 @@
       // Nothing is lost but convenience.
     }
   };
+  /** Pages that work without scripts have the choice only where it works. */
+  const made = (place) => {
+    if (!place) return null;
+    const label = Object.assign(document.createElement('label'), {className: 'theme'});
+    const select = document.createElement('select');
+    select.setAttribute('aria-label', 'Light or dark');
+    for (const [value, text] of [['', 'Auto'], ['light', 'Light'], ['dark', 'Dark']]) select.append(new Option(text, value));
+    label.append(select);
+    place.append(label);
+    return select;
+  };
   show(kept());
   addEventListener('DOMContentLoaded', () => {
-    const select = document.getElementById('theme');
+    const select = document.getElementById('theme') ?? made(document.querySelector('[data-theme-here]'));
     if (!select) return;
     select.value = root.dataset.theme ?? '';
     select.addEventListener('change', () => {

@@ -37,6 +37,13 @@ def table(columns: Sequence[Column], schema: Json, scale: Scale) -> Markup:
         tag("h2", "Side by side"),
         tag(
             "div",
+            [tag("button", letter, type="button", data_column=n) for n, letter in enumerate(LETTERS[: len(columns)])],
+            class_="switch tabs",
+            role="group",
+            aria_label="Column shown",
+        ),
+        tag(
+            "div",
             tag(
                 "table",
                 tag("caption", "Differences are against A"),
@@ -145,6 +152,8 @@ def _swatch() -> Markup:
 
 
 def _cell(scale: Scale, first: int, steps: int, place: int) -> Markup:
+    if not steps and not first:
+        return tag("span", "none", class_="quiet")
     by = steps - first
     signed = f"{'+' if by > 0 else MINUS}{scale.text(abs(by))}" if by and place else None
     return join(tag("span", scale.text(steps), class_="num"), tag("span", signed, class_="by num") if signed else None)

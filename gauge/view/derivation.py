@@ -24,7 +24,7 @@ _WORDS = re.compile("|".join(sorted(map(re.escape, map(str, Dim)), key=len, reve
 def derivation(reading: Reading, row: Row) -> Markup:
     """The disclosure under a row: closed it shows the substituted line, open it shows every step."""
     item = row.item
-    line = str(item.get("substituted") or item.get("symbols") or "")
+    line = valued(item) or str(item.get("symbols") or "")
     return tag(
         "details",
         tag(
@@ -37,10 +37,16 @@ def derivation(reading: Reading, row: Row) -> Markup:
     )
 
 
+def valued(item: Json) -> str:
+    """The formula with its values; the product is bytes."""
+    values = str(item.get("substituted") or "")
+    return values and f"{values}{NBSP}bytes"
+
+
 def steps(reading: Reading, row: Row) -> Markup:
     """Symbols, values, result, reason, certainty and source."""
     item = row.item
-    lines = [("", symbols(str(item.get("symbols") or ""))), ("=", str(item.get("substituted") or ""))]
+    lines = [("", symbols(str(item.get("symbols") or ""))), ("=", valued(item))]
     result = f"{exact(row.size)} ≈ {reading.scale.near(row.size)}"
     return join(
         tag(

@@ -41,6 +41,7 @@ def header(question: Json) -> dict[str, Any]:
     if "want" in found:
         return found
     if found["changes"] is None:
-        return {"changes": None, "message": found["message"]}
+        name, said = str(question.get("name") or "The file")[:200], str(found["message"])
+        return {"changes": None, "message": said if name in said else f"{name}: {said}"}
     changes = {key: value if isinstance(value, str) else json.dumps(value) for key, value in found["changes"].items()}
     return {"changes": {"model": "", **changes}, "message": found["message"]}

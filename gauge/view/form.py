@@ -13,26 +13,32 @@ from typing import Any
 from gauge.view.html import Markup, join, tag
 from gauge.view.reading import Json
 
-LONG = 18  # letters of a choice that half a column cannot show
 SEARCH = {"model": "data/models.json", "device": "data/devices.json"}
 TYPED = {"count": "numeric", "tokens": "text", "bytes": "text", "fraction": "decimal", "text": "text"}
 
 
-def form(schema: Json, request: Mapping[str, Any]) -> Markup:
-    """The whole form: what is always seen, then the named groups; `request` holds the values to start with."""
+States = Mapping[str, Mapping[str, Any]]
+
+
+def form(schema: Json, request: Mapping[str, Any], states: States | None = None) -> Markup:
+    """The whole form: what is always seen, then the named groups; `request` holds the values to start with, `states`
+    what an answer says of each field (`relevant`, `echo`, `placeholder`).
+    """
     fields: Sequence[Json] = schema["fields"]
+    states = states or {}
     seen = [f for f in fields if f.get("prominent")]
     groups = [
-        _group(g, [f for f in fields if f.get("group") == g["id"] and not f.get("prominent")], request) for g in schema["groups"]
+        _group(g, [f for f in fields if f.get("group") == g["id"] and not f.get("prominent")], request, states)
+        for g in schema["groups"]
     ]
     return join(
-        tag("div", [field(f, request) for f in seen], class_="prominent"),
+        tag("div", [field(f, request, states) for f in seen], class_="prominent"),
         groups,
         tag("p", "", id="hidden-note", class_="hidden-note"),
     )
 
 
-def _group(group: Json, fields: Sequence[Json], request: Mapping[str, Any]) -> Markup | None:
+def _group(group: Json, fields: Sequence[Json], request: Mapping[str, Any], states: States) -> Markup | None:
     if not fields:
         return None
     return tag(
@@ -42,15 +48,23 @@ def _group(group: Json, fields: Sequence[Json], request: Mapping[str, Any]) -> M
             tag("span", str(group["label"]), class_="name"),
             tag("span", "", class_="changed", id=f"changed-{group['id']}"),
         ),
-        tag("div", [field(f, request) for f in fields], class_="fields"),
+        tag("div", [field(f, request, states) for f in fields], class_="fields"),
         class_="group",
         data_group=str(group["id"]),
+        hidden=not any(_state(f, states).get("relevant", True) for f in fields),
     )
 
 
-def field(spec: Json, request: Mapping[str, Any]) -> Markup:
+def _state(spec: Json, states: States) -> Mapping[str, Any]:
+    return states.get(str(spec["name"])) or {}
+
+
+def field(spec: Json, request: Mapping[str, Any], states: States | None = None) -> Markup:
     """Label, help, control, the echo of what was read and the place for an error."""
     name, kind = str(spec["name"]), str(spec["kind"])
+    state = _state(spec, states or {})
+    if kind != "choice" and state.get("placeholder"):
+        spec = {**spec, "placeholder": state["placeholder"]}
     value = request.get(name, spec.get("default"))
     several = kind == "choice" and _segmented(spec)
     label = tag(
@@ -61,7 +75,9 @@ def field(spec: Json, request: Mapping[str, Any]) -> Markup:
         id=f"label-{name}",
     )
     head = tag("div", label, _help(spec), class_="head")
-    below = join(tag("p", "", class_="echo", id=f"echo-{name}"), tag("div", "", class_="error", id=f"error-{name}"))
+    below = join(
+        tag("p", state.get("echo") or "", class_="echo", id=f"echo-{name}"), tag("div", "", class_="error", id=f"error-{name}")
+    )
     return tag(
         "div",
         head,
@@ -74,6 +90,7 @@ def field(spec: Json, request: Mapping[str, Any]) -> Markup:
         data_kind=kind,
         data_default=text(spec.get("default")),
         data_tasks=" ".join(spec["tasks"]) if spec.get("tasks") else None,
+        hidden=not state.get("relevant", True),
     )
 
 
@@ -88,10 +105,8 @@ def _segmented(spec: Json) -> bool:
 
 
 def _wide(spec: Json) -> bool:
-    """Whether a choice that is always seen has words too long for half a column."""
-    choices = spec.get("choices") or ()
-    words = [str(choice["label"] if isinstance(choice, Mapping) else choice) for choice in choices]
-    return bool(spec.get("prominent")) and len(max(words, key=len, default="")) > LONG
+    """A choice that is always seen has a row of its own; numbers stand in pairs."""
+    return bool(spec.get("prominent")) and bool(spec.get("choices"))
 
 
 def control(spec: Json, value: Any) -> Markup:

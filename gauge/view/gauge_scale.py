@@ -56,7 +56,7 @@ def gauge(reading: Reading) -> Markup:
         _overflow_back(reading, rule),
         tag(
             "g",
-            [_segment(rule, *s, named=s[2] < (reading.card.usable or rule.length)) for s in segments(reading)],
+            [_segment(rule, *s, end=min(reading.card.usable or rule.length, rule.length)) for s in segments(reading)],
             class_="bar",
         ),
         _hatch(reading, rule),
@@ -71,10 +71,11 @@ def gauge(reading: Reading) -> Markup:
     )
 
 
-def _segment(rule: Ruler, group: str, short: str, start: int, size: int, *, named: bool) -> Markup:
-    share = size / max(rule.length, 1)
+def _segment(rule: Ruler, group: str, short: str, start: int, size: int, *, end: int) -> Markup:
+    """One colour, with its name where what lies before the end of the device is wide enough for it."""
+    share = (min(start + size, end) - start) / max(rule.length, 1)
     fits = "wide" if share > 0.22 else "medium" if share > 0.105 else None
-    label = tag("text", short, x="9", y="28", class_=f"name {fits}") if fits and named else None
+    label = tag("text", short, x="9", y="28", class_=f"name {fits}") if fits else None
     place = {"x": rule.at(start), "y": str(BAR_TOP), "width": rule.at(size), "height": str(BAR)}
     return tag(
         "svg",
@@ -154,6 +155,7 @@ def _scale(reading: Reading, rule: Ruler) -> Markup:
 def _ruled(rule: Ruler, end: int, unit: Scale) -> Markup:
     step = tick_step(rule.length, unit.unit)
     fine = step // 5 if step % 5 == 0 else step // 4
+    short = end < rule.length * 12 // 100  # the device's own figure takes the place of all others
     last = end * 96 // 100
     many = len(_ticks(end, step)) > 6
     return tag(
@@ -170,7 +172,7 @@ def _ruled(rule: Ruler, end: int, unit: Scale) -> Markup:
                 text_anchor="start" if t == 0 else "middle",
                 class_="near" if t > end * 17 // 20 else "odd" if many and n % 2 else None,
             )
-            for n, t in enumerate(_ticks(last, step))
+            for n, t in enumerate([] if short else _ticks(last, step))
         ],
         tag("line", x1=rule.at(end), x2=rule.at(end), y1=str(RULE - 6), y2=str(RULE + 9), class_="stop"),
         tag(
@@ -179,7 +181,7 @@ def _ruled(rule: Ruler, end: int, unit: Scale) -> Markup:
             x=rule.at(end),
             y=str(RULE + 24),
             class_="end",
-            text_anchor="end" if end > rule.length * 7 // 10 else "middle",
+            text_anchor="end" if end > rule.length * 7 // 10 else "start" if short else "middle",
         ),
         class_="scale",
     )

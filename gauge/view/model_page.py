@@ -170,9 +170,11 @@ def _page(title: str, about: str, body: Markup, assets: Mapping[str, Any]) -> st
         tag("meta", name="color-scheme", content="light dark"),
         tag("link", rel="icon", href="../icon.svg", type="image/svg+xml"),
         tag("link", rel="stylesheet", href="../style.css"),
+        tag("script", src="../theme.js"),
     )
     name = join(gauge_scale.LOGO, tag("span", "Compute Gauge"))
-    top = tag("header", tag("a", name, class_="brand", href="../index.html"), class_="top")
+    brand = tag("a", name, class_="brand", href="../index.html")
+    top = tag("header", brand, tag("div", class_="tools", data_theme_here=True), class_="top")
     date = f", data of {assets['date']}" if assets.get("date") else ""
     foot = tag("footer", tag("p", f"Compute Gauge {assets.get('version') or ''}{date}. ",
                              tag("a", "Calculator", href="../index.html")))  # fmt: skip

@@ -99,7 +99,7 @@ def reading(answer: Json, view: Mapping[str, str]) -> Reading:
 FRAGMENTS: Mapping[str, Callable[[Reading], Markup]] = {
     "verdict": verdict.verdict,
     "gauge": gauge_scale.gauge,
-    "strip": lambda r: join(tag("span", verdict.sentence(r), class_="say"), gauge_scale.small(r)),
+    "strip": lambda r: join(tag("span", verdict.brief(r), class_="say"), gauge_scale.small(r)),
     "moments": breakdown.moments,
     "notes": breakdown.notes,
 }
@@ -149,7 +149,10 @@ def update(request_json: str) -> str:
     }
     if answer.get("errors"):
         found |= {
-            "fragments": {"errors": join(fields.waiting(answer, labels), fields.errors(answer, labels))},
+            "fragments": {
+                "errors": join(fields.waiting(answer, labels), fields.errors(answer, labels)),
+                **{f"echo-{e['field']}": "" for e in answer["errors"] if e.get("field") in {"model", "device"}},
+            },
             "facts": {},
             "sentence": "",
         }
@@ -316,6 +319,14 @@ def _charts(request: dict[str, Any]) -> list[sweeps.Chart]:
     return sweeps.charts(request, ask(request), _schema())
 
 
+def _prepared(shown: Reading, request: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What stands beside each field before anybody has asked anything: the same as after the first answer."""
+    states = fields.states(_schema(), request, shown.answer)
+    states["model"]["echo"] = asked.about_model(shown.answer, request, base_config(request))
+    states["device"]["echo"] = asked.about_device(shown)
+    return states
+
+
 def document(template: str, request: dict[str, Any], assets: Mapping[str, Any]) -> str:
     """The calculator page with a real answer in it: `template` has `{{slot}}` where a fragment of that name goes."""
     start = request or PRESET
@@ -325,7 +336,7 @@ def document(template: str, request: dict[str, Any], assets: Mapping[str, Any]) 
         **fragments(shown, breakdown.EVERY),
         **deep(shown, start),
         "preset": join(json.dumps(start)),
-        "form": form.form(_schema(), start),
+        "form": form.form(_schema(), start, _prepared(shown, start)),
         "textures": gauge_scale.textures(),
         "errors": "",
         "edits": asked.architecture(base_config(start)),

@@ -20,6 +20,12 @@ Request = dict[str, Any]
 Asked = Callable[[Mapping[str, Any]], Json]
 CONTEXTS = tuple(1 << n for n in range(10, 21))
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+NOTHING = {
+    "stack": "No length of sequence has an answer here.",
+    "map": "No batch and length of sequence have an answer here.",
+    "bars": "This runtime and task store the weights in one way only.",
+    "course": "This runtime takes its memory before the first token and keeps it: there is no course to draw.",
+}
 WORDS = {"fits": "fits", "tight": "tight", "short": "no", "unknown": ""}
 
 
@@ -143,7 +149,7 @@ def _frame(chart: Chart, table: Markup, drawn: bool) -> Markup:
     return tag(
         "figure",
         tag("figcaption", tag("h3", chart.title)),
-        tag("div", class_="plot", id=f"plot-{chart.id}") if drawn else tag("p", "Nothing to draw here.", class_="quiet"),
+        tag("div", class_="plot", id=f"plot-{chart.id}") if drawn else tag("p", NOTHING[chart.shape], class_="quiet"),
         tag(
             "details",
             tag("summary", "As a table"),

@@ -41,6 +41,15 @@ def left(reading: Reading) -> str:
     return "free for more cache" if reading.reserves else "to spare"
 
 
+def brief(reading: Reading) -> Markup:
+    """The verdict where there is no room for a sentence: word, figure, need."""
+    need = f"needs {reading.scale.need(reading.need)}"
+    if reading.spare is None:
+        return join(need.capitalize())
+    side = "short" if reading.spare < 0 else "to spare"
+    return join(tag("b", f"{WORDS[reading.verdict]}: {reading.scale.text(abs(reading.spare))} {side}"), f", {need}")
+
+
 def verdict(reading: Reading) -> Markup:
     """The sentence in large type, and under it what was weighed against what."""
     scale, kind = reading.scale, reading.verdict

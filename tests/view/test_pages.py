@@ -103,7 +103,8 @@ def test_chart_points_carry_what_the_figure_needs() -> None:
 def test_a_model_page_is_well_formed_and_needs_no_script(model: str) -> None:
     text = model_page.document(model, {"version": "1"})
     found = Elements(text.removeprefix("<!doctype html>\n")).found
-    assert not any(element == "script" or "style" in attributes for element, attributes in found)
+    assert [attributes["src"] for element, attributes in found if element == "script"] == ["../theme.js"]
+    assert not any("style" in attributes for _, attributes in found)
     assert "On common devices" in text
 
 

@@ -271,3 +271,49 @@ def test_measured_runs_stand_beside_the_answer_and_open_as_they_were(live: Page)
     link.click()
     expect(live.locator('[name="model"]')).to_have_value(model)
     wait_live(live)
+
+
+def test_what_is_typed_is_undone_field_by_field(live: Page) -> None:
+    change(live, "batch_size", "5")
+    change(live, "batch_size", "50")
+    change(live, "sequence_length", "8k")
+    live.locator("#undo").click()
+    expect(live.locator('[name="sequence_length"]')).to_have_value("")
+    expect(live.locator('[name="batch_size"]')).to_have_value("50")
+    live.locator("#undo").click()
+    expect(live.locator('[name="batch_size"]')).to_have_value("1")
+    expect(live.locator("#undo")).to_be_disabled()
+
+
+def test_a_link_that_contradicts_itself_says_what_is_taken(page: Page, site: Site) -> None:
+    page.goto(site.url + "#v=99&batch_size=3&batch_size=4")
+    wait_live(page)
+    expect(page.locator('[name="batch_size"]')).to_have_value("4")
+    expect(page.locator("#link-notes")).to_contain_text("version 99")
+    expect(page.locator("#link-notes")).to_contain_text("batch_size more than once; 4 is taken")
+    change(page, "batch_size", "5")
+    expect(page.locator("#link-notes")).to_be_empty()
+
+
+def test_on_a_phone_a_comparison_has_tabs(open_context: OpenContext, site: Site) -> None:
+    page = open_context(viewport={"width": 390, "height": 844}).new_page()
+    page.goto(site.url + "#v=1&batch_size=4&compare=batch_size%3D2")
+    wait_live(page)
+    columns = page.locator("#comparison thead th[scope=col]")
+    expect(columns.nth(1)).to_be_visible()
+    expect(columns.nth(0)).to_be_hidden()
+    page.locator('#comparison [data-column="0"]').click()
+    expect(columns.nth(0)).to_be_visible()
+    expect(columns.nth(1)).to_be_hidden()
+
+
+def test_every_row_tells_where_its_code_is(live: Page) -> None:
+    live.locator("#math-open").click()
+    expect(live.locator("#breakdown .steps .source", has_text="Code: gauge/").first).to_be_visible()
+
+
+def test_a_device_that_cannot_be_read_leaves_no_line_of_another(live: Page) -> None:
+    expect(live.locator("#echo-device")).to_contain_text("GiB")
+    live.locator('[name="device"]').fill("no such card")
+    live.locator('#answer[data-state="error"]').wait_for()
+    expect(live.locator("#echo-device")).to_be_empty()
