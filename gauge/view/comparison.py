@@ -139,7 +139,7 @@ def _rows(columns: Sequence[Column], scale: Scale) -> list[Markup]:
         tag(
             "tr",
             tag("th", _swatch(), g.label, scope="row"),
-            [tag("td", _cell(scale, shown[0][i], column[i], n)) for n, column in enumerate(shown)],
+            [tag("td", _cell(scale, shown[0][i], column[i], n, _sum(columns[n], g))) for n, column in enumerate(shown)],
             class_=f"c-{g.id}",
         )
         for i, g in enumerate(groups)
@@ -151,12 +151,12 @@ def _swatch() -> Markup:
     return tag("svg", square, class_="swatch", width="12", height="12", aria_hidden="true")
 
 
-def _cell(scale: Scale, first: int, steps: int, place: int) -> Markup:
-    if not steps and not first:
-        return tag("span", "none", class_="quiet")
+def _cell(scale: Scale, first: int, steps: int, place: int, size: int = 1) -> Markup:
+    """A figure with its difference to the first column's; a word where there is nothing at all."""
     by = steps - first
     signed = f"{'+' if by > 0 else MINUS}{scale.text(abs(by))}" if by and place else None
-    return join(tag("span", scale.text(steps), class_="num"), tag("span", signed, class_="by num") if signed else None)
+    figure = tag("span", scale.text(steps), class_="num") if size else tag("span", "none", class_="quiet")
+    return join(figure, tag("span", signed, class_="by num") if signed else None)
 
 
 def _totals(columns: Sequence[Column], scale: Scale) -> Markup:

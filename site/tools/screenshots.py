@@ -67,6 +67,8 @@ def take(browser: Browser, url: str, shot: Shot, folder: Path) -> None:
         _charts(page)
     if shot.name == "print":
         page.emulate_media(media="print")
+    if shot.full:  # what is off the screen is not drawn: make the window as tall as the page
+        page.set_viewport_size({"width": width, "height": page.evaluate("() => document.documentElement.scrollHeight")})
     page.wait_for_timeout(300)
     page.screenshot(path=folder / f"{shot.name}.png", full_page=shot.full)
     context.close()
