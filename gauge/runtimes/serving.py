@@ -18,6 +18,7 @@ from gauge.hardware import Device
 from gauge.how import How
 from gauge.layers.attention import Attention
 from gauge.layers.experts import Experts
+from gauge.layers.latent_attention import LatentAttention
 from gauge.memory.collect import layered
 from gauge.memory.engine_weights import absorbed, padded_vocabulary, rotary_tables, rounding
 from gauge.memory.overhead import platform
@@ -40,6 +41,9 @@ TENSOR_RULES: Rules = (
 )
 EXPERT_RULES: Rules = ((Dim.EXPERTS, Axis.EXPERT),)
 VOCAB_MULTIPLE = 64
+_SPARSE = "vLLM v1/attention/backends/mla/indexer.py and flashmla_sparse.py (release 0.19); SGLang's NSA cache is laid out alike"
+INDEX_KEYS = Format("fp8-index", 128, 132, "128 FP8 numbers and a float32 scale", _SPARSE)
+SPARSE_LATENTS = Format("fp8-latent", 576, 656, "512 FP8 numbers, four float32 scales, 64 numbers in 16 bits", _SPARSE)
 READ = ("tokens", "target")  # sequences that serving engines schedule
 USES = frozenset(
     {
@@ -100,17 +104,25 @@ def profile_how(plan: Plan) -> How:
     )
 
 
-def formats(plan: Plan, states: Format = FLOAT32) -> Callable[[Tensor], Format]:
+def formats(plan: Plan, model: Model, states: Format = FLOAT32) -> Callable[[Tensor], Format]:
     """The format of each state tensor under this plan; `states` is that of recurrent states proper, which the models'
     own code keeps in float32. Inputs of short convolutions have the model's dtype.
+
+    Where an indexer picks the tokens to attend to, its keys are FP8 with a scale, and latents in FP8 keep theirs with their
+    rotated part in 16 bits.
     """
     key = format_of(plan.kv_cache_dtype or plan.dtype)
-    return cache_formats(key, None, lambda t: states if t.format is FLOAT32 else FORMATS[plan.dtype])
+    usual = cache_formats(key, None, lambda t: states if t.format is FLOAT32 else FORMATS[plan.dtype])
+    latent = model.first(LatentAttention)
+    if latent is None or latent.indexer is None:
+        return usual
+    own = {"index_cache": INDEX_KEYS} | ({"latent_cache": SPARSE_LATENTS} if key.id == "fp8" else {})
+    return lambda tensor: own.get(tensor.role) or usual(tensor)
 
 
 def cached(model: Model, plan: Plan, sequence: Sequence, shape: Callable[[Tensor], Tensor] = as_it_is) -> tuple[Item, ...]:
     """What one device keeps of a sequence between steps, as its share of the heads."""
-    return state_items(model, sequence, formats(plan), TENSOR_RULES, serving_mesh(plan), shape)
+    return state_items(model, sequence, formats(plan, model), TENSOR_RULES, serving_mesh(plan), shape)
 
 
 def shaped(model: Model, degree: int) -> Callable[[Tensor], Tensor]:

@@ -349,3 +349,13 @@ def test_every_norm_is_a_kernel_in_every_graph(model: str, mib: int) -> None:
 def test_the_first_engine_stayed_on_gpus_before_ampere(device: str, version: str, first: bool) -> None:
     case = parse({"runtime": "vllm", "model": LLAMA, "device": device, "runtime_version": version, "dtype": "float16"})
     assert Settings(case).old is first
+
+
+@pytest.mark.parametrize("runtime", ["vllm", "sglang"])
+@pytest.mark.parametrize(("dtype", "bytes_"), [(None, 576 * 2 + 132), ("fp8", 656 + 132)])
+def test_indexed_latents_have_a_layout_of_their_own(runtime: str, dtype: str | None, bytes_: int) -> None:
+    """DeepSeek V3.2: index keys are 128 FP8 numbers and a scale; FP8 latents keep four scales and 64 numbers in bfloat16."""
+    request = {"model": "deepseek-ai/DeepSeek-V3.2", "runtime": runtime, "device": "h200", "tensor_parallel": 8}
+    found = answer_to({**request, "sequence_length": 4096, **({"kv_cache_dtype": dtype} if dtype else {})}, deep=False)
+    cache = (i for i in found["pools"][0]["items"] if i["component"] == "kv_cache")
+    assert sum(i["bytes"] for i in cache) == 61 * 4096 * bytes_

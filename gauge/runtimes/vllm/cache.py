@@ -59,7 +59,7 @@ def groups_of(model: Model, plan: Plan) -> Paging | None:
     windowed layers too.
     """
     alignment = LATENT_ALIGNMENT if model.first(LatentAttention) else ALIGNMENT
-    found = kinds(model, formats(plan, state_format(model, plan)), TENSOR_RULES, serving_mesh(plan))
+    found = kinds(model, formats(plan, model, state_format(model, plan)), TENSOR_RULES, serving_mesh(plan))
     which = release(plan.runtime_version)
     if which.says("V0") or which.before(*HYBRID_SINCE):
         found = [replace(k, reach="full", limit=0) if k.reach != "recurrent" else k for k in found]
