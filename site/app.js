@@ -3,7 +3,7 @@ import {Engine} from './engine.js';
 import {Form} from './form.js';
 import {combobox} from './combo.js';
 import {deltas, sizes, swap} from './swap.js';
-import {format, memory, parse} from './state.js';
+import {format, memory, packed, parse, unpacked} from './state.js';
 import {Later} from './later.js';
 import {status, boot} from './boot.js';
 import * as extras from './extras.js';
@@ -15,7 +15,7 @@ const engine = new Engine();
 const later = new Later(engine);
 const preset = JSON.parse(form.root.dataset.preset);
 
-export const page = {form, engine, later, answer, view: {}, compare: [], last: null, request, apply, refresh, link};
+export const page = {form, engine, later, answer, view: {}, compare: [], last: null, request, apply, refresh, shortLink};
 
 let wanted = null;
 let running = false;
@@ -41,8 +41,13 @@ function hash(fields) {
   return same && text === format({fields, view: {}, compare: []}) ? '' : text || '#v=1';
 }
 
-function link() {
-  return new URL(format({fields: form.values(), view: page.view, compare: page.compare}) || '#v=1', location.href).href;
+function link(fields = form.values()) {
+  return new URL(format({fields, view: page.view, compare: page.compare}) || '#v=1', location.href).href;
+}
+
+/** The link to pass on, as short as it can be. */
+async function shortLink() {
+  return link(await packed(form.values()));
 }
 
 /** Asks anew. `push` makes it a step that Undo takes back; typing only replaces the address. */
@@ -147,11 +152,23 @@ function tell(notes) {
 function restore() {
   const state = parse(location.hash);
   tell(state.notes);
+  unpack(state);
   form.fill(location.hash ? state.fields : preset);
   page.view = {...state.view, open: page.view.open ?? ''};
   page.compare = state.compare;
   press();
   byId('undo').disabled = !history.state?.depth;
+}
+
+/** Compressed values of a link take a moment; the question is put again with them. */
+async function unpack(state) {
+  try {
+    const found = Object.entries(await unpacked(state.fields));
+    for (const [name, value] of found) form.write(name, value);
+    if (found.length) refresh();
+  } catch {
+    tell([...state.notes, 'What the link carries compressed cannot be read; the link may have been cut.']);
+  }
 }
 
 function press() {

@@ -10,7 +10,7 @@ export function install(page) {
   let svg = '';
 
   const fill = async () => {
-    const said = JSON.parse(await page.engine.ask('shared', JSON.stringify({...page.request(), link: page.link()})));
+    const said = JSON.parse(await page.engine.ask('shared', JSON.stringify({...page.request(), link: await page.shortLink()})));
     ({svg} = said);
     swap(said.fragments);
   };

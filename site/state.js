@@ -53,6 +53,37 @@ export function format({fields, view, compare}) {
   return text ? `#v=${VERSION}&${text}` : '';
 }
 
+// A pasted config would make a link of many kilobytes: long values travel compressed, marked by their first letters.
+const PACKED = 'z:';
+const LONG = 200;
+
+/** Fields for a link to pass on: long values compressed. */
+export async function packed(fields) {
+  const entries = Object.entries(fields).map(async ([name, value]) => [name, value.length > LONG ? PACKED + (await deflated(value)) : value]);
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+/** Takes the compressed values out of fields; resolves to them, readable again. */
+export async function unpacked(fields) {
+  const found = Object.entries(fields).filter(([, value]) => value.startsWith(PACKED));
+  for (const [name] of found) delete fields[name];
+  const entries = found.map(async ([name, value]) => [name, await inflated(value.slice(PACKED.length))]);
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+const through = async (data, stream) => new Uint8Array(await new Response(new Blob([data]).stream().pipeThrough(stream)).arrayBuffer());
+
+async function deflated(text) {
+  const bytes = await through(text, new CompressionStream('deflate-raw'));
+  const letters = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+  return letters.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+}
+
+async function inflated(letters) {
+  const bytes = Uint8Array.from(atob(letters.replaceAll('-', '+').replaceAll('_', '/')), (letter) => letter.charCodeAt(0));
+  return new TextDecoder().decode(await through(bytes, new DecompressionStream('deflate-raw')));
+}
+
 /** Storage that may be refused: in frames of other sites even reading throws. */
 export const memory = {
   get(key) {

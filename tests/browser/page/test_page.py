@@ -317,3 +317,22 @@ def test_a_device_that_cannot_be_read_leaves_no_line_of_another(live: Page) -> N
     live.locator('[name="device"]').fill("no such card")
     live.locator('#answer[data-state="error"]').wait_for()
     expect(live.locator("#echo-device")).to_be_empty()
+
+
+def test_a_pasted_config_travels_compressed(live: Page) -> None:
+    config = {"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 100, "n_positions": 128}
+    config["note"] = "x" * 400
+    file = {"name": "config.json", "mimeType": "application/json", "buffer": json.dumps(config).encode()}
+    live.locator("#file").set_input_files(files=[file])
+    expect(live.locator("#files-status")).to_contain_text("gpt2")
+    wait_live(live)
+    asked = live.locator("#answer").get_attribute("data-allocated")
+    live.locator("#share-open").click()
+    link = live.locator("#share-link").input_value()
+    assert "config=z:" in link
+    assert len(link) < 400
+    other = live.context.new_page()
+    other.goto(link)
+    expect(other.locator("#answer")).to_have_attribute("data-allocated", str(asked), timeout=LIVE)
+    other.goto(link[:-20])
+    expect(other.locator("#link-notes")).to_contain_text("cannot be read")
