@@ -18,7 +18,7 @@ ATTENDING = (
     *("linear_attention", "conv", "moe", "hybrid", "hybrid_sliding", "attention", "mamba", "deepseek_sparse_attention"),
     *("qwen_sparse_attention", "recurrent", "mlp"),
 )
-FEEDING = ("dense", "sparse")
+FEEDING = ("dense", "sparse", "moe", "hash_moe")
 KINDS = {
     "layer_types": (*ATTENDING, *FEEDING),
     "layers_block_type": ATTENDING,
@@ -86,7 +86,7 @@ def _kinds(config: Config) -> Iterator[str]:
         for index, kind in enumerate(kinds[:10_000]):
             if kind not in known:
                 field = f"{config.path}.{key}"
-                usual = known[:2] if key == "layer_types" else known[:3]
+                usual = known[:2]
                 raise RequestError(field, f"{shown(kind)} (layer {index}) is no kind of layer", f"give {listed(usual)}")
         if isinstance(layers, int) and len(kinds) > layers:
             yield f"{config.path}.{key} names {len(kinds)} layers, num_hidden_layers {layers}: the first {layers} count."

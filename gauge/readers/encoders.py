@@ -115,8 +115,11 @@ def language_head(
     )
 
 
-def label_head(config: Config, kind: str, dense: str = "") -> Head | None:
-    """Classes of a sequence, behind one more dense layer where `dense` names it, or of every token; None for a bare model."""
+def label_head(config: Config, kind: str, dense: str = "", ends: int = 0) -> Head | None:
+    """Classes of a sequence, behind one more dense layer where `dense` names it, or of every token; None for a bare model.
+
+    `ends`: how many numbers a span has where the family does not ask the config.
+    """
     if not kind.endswith(LABELLED):
         return None
     hidden = config.integer("hidden_size", "dim")
@@ -125,7 +128,7 @@ def label_head(config: Config, kind: str, dense: str = "") -> Head | None:
     pooled = kind.endswith(SEQUENCE)
     return Head(
         hidden=hidden,
-        outputs=labels(config),
+        outputs=ends if kind.endswith(SPAN) and ends else labels(config),
         bias=True,
         upcast=False,
         project=Linear(dense, "head_transform", square, square, True, False) if dense and pooled else None,

@@ -89,7 +89,9 @@ def _head(config: Config, hidden: int, vocab: int, tied: bool) -> Head | None:
     if heads.is_bare(config):
         return None
     if kind.endswith(heads.LABELLED):
-        return label_head(Config({**config.keys, "hidden_size": hidden}, config.path), kind, "classification_head.dense")
+        return label_head(
+            Config({**config.keys, "hidden_size": hidden}, config.path), kind, "classification_head.dense", heads.SIDES
+        )
     return Head(hidden=hidden, outputs=vocab, tied=tied, upcast=False)
 
 

@@ -26,4 +26,5 @@ def indexer(config: Config) -> Indexer:
         head=config.integer("index_head_dim", default=128),
         query_from=config.integer("q_lora_rank"),
         pool=config.integer("index_kpool", default=1),
+        top=config.integer("index_topk", default=2048),
     )

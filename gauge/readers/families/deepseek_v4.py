@@ -23,7 +23,8 @@ def read(config: Config) -> Model:
     """A DeepSeek V4 decoder from its config."""
     layers = config.layers()
     rates = numbers(config, layers, "compress_ratios") or _rates(config, layers)
-    routed: Experts = deepseek_v3.experts(config, scores="sigmoid", normalised=True)
+    single = Config({**config.keys, "n_shared_experts": 1}, config.path)  # the class has one shared expert, whatever it says
+    routed: Experts = deepseek_v3.experts(single, scores="sigmoid", normalised=True)
 
     def make(rate: int) -> Block:
         mixer = hyper(config, "attn_hc", _attention(config, rate))

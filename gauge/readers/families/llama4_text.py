@@ -5,6 +5,8 @@ Source: transformers 5.23 models/llama4/modeling_llama4.py.
 
 from __future__ import annotations
 
+from typing import Any
+
 from gauge.layers.block import Block, Layer
 from gauge.layers.experts import Experts
 from gauge.model import Model
@@ -29,12 +31,15 @@ def read(config: Config) -> Model:
         router=mixtral.router(config, hidden, scores="sigmoid", low=True, name="router"),
         activation=llama.activation(config),
         shared=shared,
+        every=True,
     )
     dense = llama.mlp(config, inner=config.integer("intermediate_size_mlp", default=16384), bias=False)
 
     def make(kind: tuple[bool, bool]) -> Block:
         size = config.integer("head_dim", default=128)
-        mixer = llama.attention(config, head=size, chunk=chunk if kind[0] else None, rotary=size if kind[0] else 0)
+        norms = "head" if kind[0] and config.flag("use_qk_norm", default=True) else ""
+        where: dict[str, Any] = {"chunk": chunk if kind[0] else None, "rotary": size if kind[0] else 0}
+        mixer = llama.attention(config, head=size, norms=norms, norm_affine=False, **where)
         feed: Layer = routed if kind[1] else dense
         return llama.block(config, mixer, feed)
 

@@ -50,7 +50,9 @@ def read(config: Config) -> Model:
         parts = (replace(encoder, sequence="tokens"),)
     head: Head | None = Head(hidden=hidden, outputs=vocab, tied=tied, upcast=False, scaled=tied)
     if heads.is_bare(config) or kind.endswith(heads.LABELLED):
-        head = label_head(Config({**config.keys, "hidden_size": hidden}, config.path), kind, "classification_head.dense")
+        head = label_head(
+            Config({**config.keys, "hidden_size": hidden}, config.path), kind, "classification_head.dense", heads.SIDES
+        )
     return Model(
         id="",
         family=config.text("model_type"),
