@@ -22,7 +22,7 @@ from gauge.tensor import Dim, Tensor
 class Indexer:
     """Picks the tokens that sparse attention reads: its own narrow queries, one key a token, head weights.
 
-    `query_from` is the width that its queries are made of. `pool` tokens share one key.
+    `query_from` is the width that its queries are made of. `pool` tokens share one key; `top` of them are read.
     Source: DeepSeek-V3.2 report, section 2.1; transformers 5.23 models/deepseek_v32.
     """
 
@@ -32,6 +32,7 @@ class Indexer:
     query_from: int
     norm_bias: bool = True
     pool: int = 1
+    top: int = 2048
 
     def weights(self) -> Iterator[Tensor]:
         """Query, key and head-weight projections, the key's norm, and what pools keys where `pool` tokens share one."""

@@ -355,18 +355,20 @@ def _sandwiched(model: Model) -> bool:
 
 
 def device_inputs(model: Model, context: Context) -> tuple[Tensor, ...]:
-    """The host's buffer of inputs for a device: (tokens, cells) in float32 and the embedded tokens.
+    """The host's buffer of inputs for a device: (tokens, cells), in half precision where fused attention casts no more, and
+    the embedded tokens.
 
     Source: `CUDA_Host compute buffer` of published logs, exact in every fully offloaded row.
     """
     rows = (Dim.TOKENS, context.ubatch)
     smaller = smaller_cells(model, context)
+    mask = FLOAT16 if context.flash and not context.policy.casts else FLOAT32
     found = [tensor("embedded tokens for the device", FLOAT32, rows, (Dim.HIDDEN, model.hidden))]
     if context.policy.given:
         found.append(tensor("vectors given instead of tokens", FLOAT32, rows, (Dim.HIDDEN, model.hidden)))
     for name, cells in (("attention mask for the device", context.cells), ("windowed mask for the device", smaller)):
         if cells and _attends(model):
-            found.append(tensor(name, FLOAT32, rows, (Dim.CELLS, cells)))
+            found.append(tensor(name, mask, rows, (Dim.CELLS, cells)))
     return tuple(found)
 
 

@@ -17,7 +17,7 @@ from gauge.layers.attention import Attention
 from gauge.layers.block import Layer, Residual, Stage
 from gauge.layers.embedding import Embeddings
 from gauge.layers.experts import Experts
-from gauge.layers.latent_attention import LatentAttention
+from gauge.layers.latent_attention import Indexer, LatentAttention
 from gauge.layers.linear_attention import GatedDeltaNet
 from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
@@ -80,11 +80,13 @@ class _Forward:
         self.hidden: Sized = (Dim.HIDDEN, model.hidden)
         smaller = smaller_cells(model, self.context)
         self.full = _Cache(self.tokens if self.encodes else self.context.cells)
-        self.near = _Cache(self.tokens)
+        self.near, self.picking = _Cache(self.tokens), _Cache(self.context.cells)
         self.windowed = _Cache(smaller) if smaller and self.context.policy.windowed else None
         self.shared: dict[str, Node] = {}
         self.deep = deep_layers(model)
         self.stacked: Node | None = None
+        self.best: Node | None = None
+        self.some: Sized = (Dim.KEY_TOKENS, 0)
 
     # ---------------------------------------------------------------- operators
     def new(self, name: str, *dims: Sized, of: tuple[Node, ...], format: Format = FLOAT32, over: bool = False) -> Node:
@@ -479,9 +481,17 @@ class _Forward:
 
     def latent(self, layer: LatentAttention, x: Node) -> Node:
         """Queries brought into the latent space, one cached vector a token, and values brought back."""
-        if layer.indexer or layer.gate or layer.nope_only or not self.context.policy.latent or self.context.policy.latent_values:
+        if (
+            (layer.indexer and not self.context.policy.picks)
+            or layer.gate
+            or layer.nope_only
+            or not self.context.policy.latent
+            or self.context.policy.latent_values
+        ):
             raise Unwritten("latent attention with extras")
         heads, rank = (Dim.HEADS, layer.heads), (Dim.LATENT, layer.kv_rank)
+        if layer.indexer:
+            self.indexed(layer.indexer, x)
         if layer.query_rank:
             low = self.new("low-rank queries", (Dim.RANK, layer.query_rank), self.rows, of=(x,))
             low = self.over(self.over(low))
@@ -500,21 +510,54 @@ class _Forward:
         for one in (query, normed, key):
             self.ready(one)
         self.sink(view_of(key), *self.index(self.full, "key", 1))
-        return self.linear("attention branch", self.hidden, view_of(self.ready(self.latent_out(layer, query))))
+        if layer.indexer:
+            self.best = self.picked_tokens(layer.indexer, x, x_query)
+        mask = self.mask(self.full) if self.best is None else self.narrowed_mask(self.best)
+        return self.linear("attention branch", self.hidden, view_of(self.ready(self.latent_out(layer, query, mask))))
 
-    def latent_out(self, layer: LatentAttention, query: Node) -> Node:
+    def indexed(self, indexer: Indexer, x: Node) -> None:
+        """The indexer's one key a token: normed, rotated, spread by a fixed matrix, cached."""
+        head = (Dim.HEAD, indexer.head)
+        key = self.over(self.new("keys of the indexer", head, self.rows, of=(x,)))
+        key = self.over(self.over(self.new("keys of the indexer, normed", head, self.rows, of=(key,))))
+        turned = self.reshaped("rotated keys of the indexer", key, head, (Dim.KV_HEADS, 1), self.rows)
+        turned.sources += (self.positions(),)
+        spread = self.input("matrix of the indexer", head, head, format=FLOAT32)
+        key = self.new("keys of the indexer, spread", head, (Dim.KV_HEADS, 1), self.rows, of=(spread, turned))
+        self.sink(view_of(key), self.once(self.picking, "indices of the indexer's keys", self.rows, format=INT64))
+
+    def picked_tokens(self, indexer: Indexer, x: Node, low: Node) -> Node:
+        """The tokens that this layer, and those behind it without an indexer, read."""
+        cells, head, heads = (Dim.CELLS, self.full.cells), (Dim.HEAD, indexer.head), (Dim.GROUPS, indexer.heads)
+        self.some = (Dim.KEY_TOKENS, min(indexer.top, self.full.cells))
+        query = self.new("queries of the indexer", (Dim.GROUPS, indexer.heads * indexer.head), self.rows, of=(low,))
+        turned = self.reshaped("rotated queries of the indexer", query, head, heads, self.rows)
+        turned.sources += (self.positions(),)
+        spread = self.input("matrix of the indexer", head, head, format=FLOAT32)
+        query = self.new("queries of the indexer, spread", head, heads, self.rows, of=(spread, turned))
+        weights = self.reshaped("weights of the indexer", self.new("weights", heads, self.rows, of=(x,)), heads, self.rows)
+        allowed = self.once(self.picking, "mask of the indexer", cells, self.rows, format=FLOAT16)
+        scores = self.new("scores of the indexer", cells, self.rows, of=(view_of(query), stored(), weights, allowed))
+        best = self.new("tokens picked, unordered", self.some, self.rows, of=(scores,), format=INT32)
+        return self.new("tokens picked", self.some, self.rows, of=(best,), format=INT32)
+
+    def narrowed_mask(self, best: Node) -> Node:
+        """The mask without the tokens that were not picked: closed everywhere, then zeros written where they were."""
+        nothing = self.over(self.new("nothing for the picked", (Dim.ELEMENTS, 1), self.some, self.rows, of=()))
+        mask = self.mask(self.full)
+        return self.over(view_of(self.over(mask), nothing, view_of(best)), mask)
+
+    def latent_out(self, layer: LatentAttention, query: Node, mask: Node) -> Node:
         """Attention over latents, then each head's values from its latent."""
         heads, rank = (Dim.HEADS, layer.heads), (Dim.LATENT, layer.kv_rank)
         value = (Dim.VALUE_HEAD, layer.value_head)
         if self.context.flash:
-            attended = self.new(
-                "attention output in latent width", rank, heads, self.rows, of=(view_of(query), self.mask(self.full))
-            )
+            attended = self.new("attention output in latent width", rank, heads, self.rows, of=(view_of(query), mask))
         else:
             cells = (Dim.CELLS, self.full.cells)
             turned = self.new("cached latents, transposed", cells, rank, of=(stored(),), format=self.formats.key)
             scores = self.new("attention scores", cells, self.rows, heads, of=(view_of(query),))
-            scores = self.over(scores, self.mask(self.full))
+            scores = self.over(scores, mask)
             attended = self.new("attention output in latent width", rank, self.rows, heads, of=(turned, scores))
         back = self.new("values by heads", value, self.rows, heads, of=(_viewed(attended) if self.context.flash else attended,))
         return self.new("attention output", value, heads, self.rows, of=(view_of(back),))
@@ -787,8 +830,15 @@ def _only(steps: tuple[Residual, ...], mixes: bool) -> Residual:
     return found[0]
 
 
+def _picks(blocks: tuple[Stage, ...]) -> bool:
+    """Whether tokens are picked: every block then brings a constant of its own."""
+    return any(isinstance(step.body, LatentAttention) and step.body.indexer for block in blocks for step in block.steps)
+
+
 def _neighbours(blocks: tuple[Stage, ...]) -> list[Stage]:
     """The blocks without those whose kind, and whose neighbours' kinds, stood there before: they change nothing."""
+    if _picks(blocks):
+        return list(blocks)
     seen: set[tuple[int, ...]] = set()
     kept = []
     for i, block in enumerate(blocks):

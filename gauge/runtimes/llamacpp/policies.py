@@ -32,7 +32,7 @@ class Policy:
     `query_copies`: how often queries are copied before unfused attention: never, twice, or by how wide they are.
     `rotates`: keys and values are rotated on their way into a quantized cache.
     `masked_logits`: the mask still lives when logits are computed. `rewritten`: the quantizer's rule of 2026.
-    `indexer`: sparse attention's indexer caches its own keys.
+    `indexer`: sparse attention's indexer caches its own keys, `picks`: it is one kernel.
     `predicting`: the quantizer counts multi-token-prediction layers as blocks.
     `replayed`: the graph on a processor is the one written down in `forward`, `on_devices` that on a device; `casts`: the
     mask of fused attention comes in 32 bits and is cast; `given`: a batch may hold vectors instead of tokens, for which
@@ -56,6 +56,7 @@ class Policy:
     masked_logits: bool = False
     rewritten: bool = False
     indexer: bool = False
+    picks: bool = False
     predicting: bool = False
     replayed: bool = False
     on_devices: bool = False
@@ -97,6 +98,7 @@ CHANGES = (
         "the server reserves few outputs",
         {"few_outputs": True, "logits_extra": 2, "indexer": True, "casts": False},
     ),
+    Change(11067, (2026, 8), "the indexer of sparse attention is one kernel", {"picks": True}),
     Change(LIBRARY_0_5, (2026, 9), "prediction layers count as blocks of a file", {"predicting": True}),
     Change(
         11413,
