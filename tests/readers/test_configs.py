@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gauge.errors import RequestError
 from gauge.readers import huggingface, quantization_config
 from gauge.request import RequestErrors, parse
+from gauge.sequence import Sequence
 
 LINES = [json.loads(line) for line in files("gauge.data").joinpath("models.jsonl").read_text(encoding="utf-8").splitlines()]
 CONFIGS = {e["id"]: e["config"] for e in LINES}
@@ -204,3 +205,21 @@ def test_what_only_surprises_is_said(keys: dict[str, Any], said: str) -> None:
 def test_a_width_that_nobody_stores_is_named(bits: object, said: str) -> None:
     scheme, note = quantization_config.understood({"quantization_config": {"quant_method": "gptq", "bits": bits}})
     assert (scheme, said in note) == ("", True)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(sorted(KINDS)), st.integers(1, 6), st.integers(1, 400), st.integers(1, 3))
+def test_the_laws_of_every_family(kind: str, layers: int, tokens: int, batch: int) -> None:
+    """No token uses more than there is; a longer sequence keeps no less; twice the sequences keep twice as much."""
+    whole = KINDS[kind]
+    try:
+        model = huggingface.read(huggingface.edited(whole, {"num_hidden_layers": layers}))
+    except RequestError:
+        return
+    assert 0 < model.active_parameters <= model.parameters
+
+    def kept(batch: int, tokens: int) -> int:
+        return sum(t.bytes * n for t, n in model.state(Sequence(batch, tokens, 8)))
+
+    assert kept(batch, tokens) <= kept(batch, tokens + 1)
+    assert kept(2 * batch, tokens) == 2 * kept(batch, tokens)
