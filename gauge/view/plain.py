@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from itertools import islice
 
 from gauge.catalog import load_device
 from gauge.units import System
@@ -48,7 +49,7 @@ def table(reading: Reading) -> str:
         found += ["", caption(pool, str(pool["peak"]))]
         found += [f"  {label:<{LABEL}}{scale.text(steps):>{AMOUNT}}" for label, steps in _components(reading, pool)]
         found.append(f"  {'Total':<{LABEL}}{scale.need(pool['device']):>{AMOUNT}}   ({_span(reading, pool)})")
-        found += [f"  Least certain: {told}" for told in ("; ".join(_loose(reading, pool)),) if told]
+        found += [f"  Least certain: {told}" for told in ("; ".join(islice(_loose(reading, pool), 2)),) if told]
     if reading.spare is not None:
         found += ["", sentence(reading)]
     found += [f"Limits: {told}." for told in ("; ".join(_limits(reading)),) if told]
