@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def test_installs_and_answers(made: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gauge", "model=openai-community/gpt2", "--json"],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},  # Windows starts no Python without its own variables
         capture_output=True,
         text=True,
     )
