@@ -9,6 +9,10 @@ const status = document.getElementById('status');
 const theme = query.get('theme');
 if (theme === 'light' || theme === 'dark') root.style.colorScheme = theme;
 root.dataset.size = query.get('size') === 'compact' ? 'compact' : 'full';
+if (root.dataset.size === 'compact') {
+  // The form with the page's heading is not there: the verdict heads the page.
+  Object.entries({role: 'heading', 'aria-level': '1'}).forEach(([name, value]) => answer.querySelector('h2').setAttribute(name, value));
+}
 
 // The prepared answer is the default's: for another question it would be wrong, so it waits unseen.
 if (location.hash.length > 1) root.dataset.prepared = 'no';

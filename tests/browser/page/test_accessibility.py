@@ -16,6 +16,8 @@ MODES = {
 }
 STATES = ["index.html", "index.html#v=1&task=training&device=rtx-4090", "models/index.html", "models/openai-community--gpt2.html"]
 
+OTHERS = ["playground.html", "benchmark.html", "embed.html", "embed.html?size=compact"]
+
 
 def violations(page: Page) -> list[str]:
     """What axe finds, one line each."""
@@ -32,7 +34,7 @@ def opened(open_context: OpenContext, site: Site, path: str, **options: object) 
     return page
 
 
-@pytest.mark.parametrize("path", STATES)
+@pytest.mark.parametrize("path", [*STATES, *OTHERS])
 @pytest.mark.parametrize("mode", MODES)
 def test_axe_finds_nothing(open_context: OpenContext, site: Site, mode: str, path: str) -> None:
     page = opened(open_context, site, path, **MODES[mode])
