@@ -126,7 +126,7 @@ class Experts:
     `shared` is the MLP that every token passes through, `shared_gate` scales it by a sigmoid of one number a token.
     `latent` is the narrower width that routed experts work in, between a projection down and one up, with
     `latent_norm` before the way up. `spare` is a further group with its own router that these tokens do not visit
-    (experts for pictures). `scale`: a trained factor an expert.
+    (experts for pictures). `scale`: a trained factor an expert. `every`: written out, all experts read all tokens.
     """
 
     hidden: int
@@ -137,6 +137,7 @@ class Experts:
     bias: bool = False
     shared: MLP | None = None
     shared_gate: bool = False
+    every: bool = False
     latent: int = 0
     latent_norm: bool = False
     latent_names: tuple[str, str] = ("fc1_latent_proj", "fc2_latent_proj")
@@ -254,7 +255,24 @@ class Experts:
         open_ = tape.unary("sigmoid", self.shared_router(tape, x), keeps="output", label="shared expert's gate")
         return tape.mul(open_, out, label="gated shared expert")
 
+    def _everywhere(self, tape: Tape, x: Value, weights: Value) -> Value:
+        """All experts on all tokens, which are scaled by the scores first: nought for experts that were not chosen."""
+        rows = (*dims((Dim.EXPERTS, self.experts)), *x.dims)
+        copies = tape.op("repeat", (x,), rows, x.format, label="tokens, a copy for each expert")
+        with tape.hold(weights):
+            scaled = tape.op(
+                "mul", (copies, weights), rows, x.format, label="tokens, scaled for each expert", saves=(copies.storage,)
+            )
+        ahead = rows[:-1]
+        wide = (*ahead, *dims((Dim.MATRICES, 2), (Dim.FFN, self.inner)))
+        experts = tape.allocate("expert of each row", ahead, INT64)
+        inner = self._activated(tape, self._product(tape, scaled, tuple(self._ups()), wide, "expert gate and up", experts))
+        out = self._product(tape, inner, tuple(self._downs()), rows, "expert rows", experts)
+        return tape.reduce("sum", out, x.dims, "expert output")
+
     def _grouped(self, tape: Tape, x: Value, weights: Value, index: Storage) -> Value:
+        if self.every and not kernels.is_fused(tape):
+            return self._everywhere(tape, x, weights)
         picked = weights.dims
         order = tape.allocate("order by expert", picked, INT64)
         token = tape.allocate("token of each row", picked, INT64)

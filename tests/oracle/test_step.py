@@ -77,6 +77,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32, "first_k_dense_replace": 1, "n_group": 2,
         "topk_group": 1,
     },
+    "llama4_text": {
+        "model_type": "llama4_text", **SMALL, **GROUPED, "head_dim": 32, "intermediate_size_mlp": 352, "num_local_experts": 4,
+        "num_experts_per_tok": 1, "interleave_moe_layer_step": 2, "pad_token_id": 0,
+    },
     "qwen2_moe": {
         "model_type": "qwen2_moe", **SMALL, **GROUPED, "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 96,
         "shared_expert_intermediate_size": 96,
@@ -95,11 +99,11 @@ PLANS: dict[str, dict[str, Any]] = {
     "lora everywhere, checkpointing": LORA | {"lora_targets": "all-linear", "gradient_checkpointing": "full"},
 }
 EVERYWHERE = ("full", "checkpointing", "lora everywhere, checkpointing")
-PARTLY = ("apertus", "deepseek_v3", "qwen2_moe")
+PARTLY = ("apertus", "deepseek_v3", "llama4_text", "qwen2_moe")
 CASES = [(name, plan) for name in CONFIGS if name not in PARTLY for plan in EVERYWHERE]
 CASES += [("llama", plan) for plan in PLANS if plan not in EVERYWHERE]
 CASES += [(name, "adafactor") for name in ("qwen2", "gpt2", "mixtral")]
-CASES += [(name, plan) for name in PARTLY for plan in ("full", "lora everywhere")]
+CASES += [(name, plan) for name in PARTLY for plan in ("full", "lora" if name == "llama4_text" else "lora everywhere")]
 
 
 def made(config: dict[str, Any], plan: dict[str, Any]) -> Any:
