@@ -15,7 +15,7 @@ NAMES = ("input_layernorm", "pre_feedforward_layernorm")
 
 def read(config: Config) -> Model:
     """A VaultGemma decoder from its config."""
-    capped, capped_head = (name in config for name in gemma2.CAPS)
+    capped, capped_head = (config.keys.get(name, usual) is not None for name, usual in gemma2.CAPS.items())
 
     def joined(mixer: Layer, feed: Layer) -> Block:
         return llama.block(config, mixer, feed, norm="rms_unit_offset", names=NAMES)
