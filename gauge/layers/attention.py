@@ -36,7 +36,7 @@ class Attention:
     an operator of their own, and queries, keys and values copied into heads-first order (Whisper); `scales_queries`
     and `copies_heads` are either alone (OPT, BLOOM). `alibi`: a slope a head is added to the scores. `broadcasts`: keys
     and values are copied to all heads before attention (Falcon 40B). `out_norm` names a norm over all heads' outputs
-    (BitNet). `narrow`: the output's width where it is not the input's (Zamba). `mask_buffer` and `rotary_buffer` are the
+    (BitNet). `clamped`: masked scores are compared with the least number (XGLM). `narrow`: the output's width where it is not the input's (Zamba). `mask_buffer` and `rotary_buffer` are the
     positions for which each layer holds its own causal mask or table of sines.
     """
 
@@ -78,6 +78,7 @@ class Attention:
     dropout: float = 0.0
     out_dropout: float = 0.0
     has_sdpa: bool = True
+    clamped: bool = False
     copies_output: bool = False
     heads_first: bool = False
     copies_heads: bool = False
@@ -324,6 +325,7 @@ class Attention:
             mask=f" ({self.window or self.chunk} tokens)" if self.window or self.chunk else "",
             dropout=self.dropout,
             scaled=self.scaled,
+            clamped=self.clamped,
             broadcast=self.multi_query_math,
         )
 

@@ -37,6 +37,7 @@ class Scores:
     dropout: float = 0.0
     scaled: bool = True
     broadcast: bool = False
+    clamped: bool = False
 
 
 def pick(
@@ -250,6 +251,8 @@ def composed(tape: Tape, q: Value, k: Value, v: Value, scores: Scores, math: boo
     elif scores.masked:
         tape.shared(f"attention mask{scores.mask}", _mask_dims(q, k), tape.how.compute)
         raw = tape.op("add", (raw,), square, raw.format, label="masked scores")
+    if scores.clamped:
+        raw = tape.op("max", (raw,), square, raw.format, label="scores above the least number", saves=(raw.storage,))
     if scores.sinks:
         raw = _with_sinks(tape, raw, row)
     wide = tape.cast(raw, FLOAT32, "scores in float32") if scores.softmax32 else raw

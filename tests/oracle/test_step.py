@@ -50,6 +50,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "model_type": "falcon", **SMALL, "multi_query": True, "new_decoder_architecture": False, "parallel_attn": True,
         "bias": False,
     },
+    "vaultgemma": {"model_type": "vaultgemma", **SMALL, "num_key_value_heads": 2, "head_dim": 32, "tie_word_embeddings": True},
+    "bitnet": {"model_type": "bitnet", **SMALL, **GROUPED},
     "olmo2": {"model_type": "olmo2", **SMALL, **GROUPED},
     "stablelm": {
         "model_type": "stablelm", **SMALL, "num_key_value_heads": 4, "tie_word_embeddings": False,
