@@ -36,8 +36,9 @@ class Attention:
     an operator of their own, and queries, keys and values copied into heads-first order (Whisper); `scales_queries`
     and `copies_heads` are either alone (OPT, BLOOM). `alibi`: a slope a head is added to the scores. `broadcasts`: keys
     and values are copied to all heads before attention (Falcon 40B). `out_norm` names a norm over all heads' outputs
-    (BitNet). `clamped`: masked scores are compared with the least number (XGLM). `narrow`: the output's width where it is not the input's (Zamba). `mask_buffer` and `rotary_buffer` are the
-    positions for which each layer holds its own causal mask or table of sines.
+    (BitNet). `clamped`: masked scores are compared with the least number (XGLM). `narrow`: the output's width where it
+    is not the input's (Zamba). `mask_buffer` and `rotary_buffer` are the positions for which each layer holds its own
+    causal mask or table of sines.
     """
 
     hidden: int
