@@ -25,7 +25,6 @@ ROUNDING = 0.016  # MiB: two figures of two decimals are added
 PHASES = {
     "Snowflake/snowflake-arctic-instruct": 0.005,
     "google/gemma-3n-E2B": 0.39,
-    "google/gemma-4-26B-A4B": 0.11,
     "moonshotai/Kimi-Linear-48B-A3B-Instruct": 0.012,
     "MiniMaxAI/MiniMax-M3": 0.77,
     "Qwen/Qwen3.5-0.8B": 0.005,

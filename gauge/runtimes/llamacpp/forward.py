@@ -1,8 +1,8 @@
-"""The forward graph of one micro-batch as the engine builds it on a processor, operator by operator.
+"""The forward graph of one micro-batch as the engine builds it, operator by operator.
 
 Each function below reads like the engine's own builder of that kind of layer; the allocator (`reserve`) then says how
 large the buffer must be. Layers that the engine builds in a way not written down here raise `Unwritten`.
-Source: ggml-org/llama.cpp src/llama-graph.cpp, src/models/, compared with the sizes that builds b9554 to b11739 print.
+Source: ggml-org/llama.cpp src/llama-graph.cpp, src/models/, compared with the sizes that builds b8683 to b11739 print.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gauge.layers.norm import Norm
 from gauge.layers.scale import LayerScale
 from gauge.layers.short_convolution import ShortConvolution
 from gauge.layers.state_space import Mamba1, Mamba2
-from gauge.layers.together import Together
+from gauge.layers.together import Branch, Together
 from gauge.model import Model
 from gauge.runtimes.llamacpp.cache import Formats, widest_values
 from gauge.runtimes.llamacpp.context import Context, attentions, reach, smaller_cells
@@ -292,12 +292,24 @@ class _Forward:
     def together(self, body: Together, x: Node, pre: Norm | None) -> Node:
         """Attention beside a state space: each norms the input for itself."""
         kinds = [type(b.body) for b in body.branches]
+        if kinds == [MLP, Experts]:
+            return self.beside_experts(body.branches[0], body.branches[1], x)
         if set(kinds) != {Attention, Mamba2}:
             raise Unwritten("branches of " + ", ".join(k.__name__ for k in kinds))
         attention, scan = (next(b for b in body.branches if isinstance(b.body, k)) for k in (Attention, Mamba2))
         first = self.mix(attention.body, self.norm(pre, x))
         second = self.scan2(scan.body, lambda: self.norm(pre, x))  # type: ignore[arg-type]
         return self.over(first, second)
+
+    def beside_experts(self, plain: Branch, several: Branch, x: Node) -> Node:
+        """An MLP and experts, each between norms of its own; the router norms the stream for itself, without weights."""
+        if not isinstance(plain.body, MLP) or not isinstance(several.body, Experts) or not plain.post:
+            raise Unwritten("branches")
+        normed = self.new("normed stream of the router", self.hidden, self.rows, of=(x,), over=True)
+        routed = self.routed(several.body, self.over(self.over(normed)))
+        total = self.chosen(several.body, self.norm(several.pre, x), *routed)
+        inner = self.norm(plain.post, self.mlp(plain.body, self.norm(plain.pre, x)))
+        return self.over(inner, self.norm(several.post, total))
 
     def mix(self, body: Layer, x: Node, pre: Norm | None = None, stream: Node | None = None) -> Node:
         """Attention or recurrence over the normed stream."""
@@ -325,6 +337,8 @@ class _Forward:
         joined = q
         q = self.turned(layer, "queries", q, heads, 0)
         k = self.turned(layer, "keys", k, keys, 1)
+        if layer.value_norm:
+            v = self.reshaped("values", v, (Dim.VALUE_HEAD, layer.values_head), keys, self.rows)
         turn_keys, turn_values = self.rotations(layer, cache) if layer.causal else (None, None)
         if turn_keys:
             q, k = self.rotated("queries", q, turn_keys, heads, layer.head), self.rotated("keys", k, turn_keys, keys, layer.head)
@@ -359,11 +373,8 @@ class _Forward:
             joined = self.linear("queries, keys and values", width, x, layer.qkv_bias)
             return view_of(joined), view_of(joined), view_of(joined)
         bias = layer.qkv_bias if layer.key_bias is None else layer.key_bias
-        return (
-            self.linear("queries", query, x, layer.qkv_bias),
-            self.linear("keys", key, x, bias),
-            self.linear("values", value, x, layer.qkv_bias),
-        )
+        q, k = self.linear("queries", query, x, layer.qkv_bias), self.linear("keys", key, x, bias)
+        return q, k, k if layer.value_from_key else self.linear("values", value, x, layer.qkv_bias)
 
     def turned(self, layer: Attention, name: str, x: Node, heads: Sized, which: int) -> Node:
         """Norms over a head or over all heads, before or after the rotation by position."""
@@ -589,7 +600,10 @@ class _Forward:
         """Router, the chosen experts' rows, their weighted sum, the shared expert."""
         if layer.latent or layer.scale or layer.spare:
             raise Unwritten("experts with extras")
-        index, weights = self.routed(layer, x)
+        return self.with_shared(layer, x, self.chosen(layer, x, *self.routed(layer, x)))
+
+    def chosen(self, layer: Experts, x: Node, index: Node, weights: Node) -> Node:
+        """The chosen experts' weighted sum."""
         active, inner = (Dim.ACTIVE_EXPERTS, layer.router.active), (Dim.FFN, layer.inner)
         source = view_of(x)
         if self.model.family in _WEIGHTED_FIRST:
@@ -603,8 +617,7 @@ class _Forward:
         rows = self.picked("expert outputs", (self.hidden, active, self.rows), (product, index), layer.bias)
         if self.model.family not in _WEIGHTED_FIRST:
             rows = self.over(rows, weights)
-        total = self.summed(self.ready(rows), layer.router.active)
-        return self.with_shared(layer, x, total)
+        return self.summed(self.ready(rows), layer.router.active)
 
     def picked(self, name: str, dims: tuple[Sized, ...], of: tuple[Node, ...], bias: bool) -> Node:
         """A product with each token's chosen experts."""
@@ -802,14 +815,7 @@ def deep_layers(model: Model) -> int:
 
 def _check(layer: Attention) -> None:
     """Raises Unwritten for attention with parts that the engine builds in its own way."""
-    if (
-        layer.cross
-        or layer.gate not in ("", "query")
-        or layer.borrows
-        or layer.value_from_key
-        or layer.relative_buckets
-        or layer.shared_bias
-    ):
+    if layer.cross or layer.gate not in ("", "query") or layer.borrows or layer.relative_buckets or layer.shared_bias:
         raise Unwritten("attention with extras")
 
 
