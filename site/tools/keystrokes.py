@@ -3,6 +3,7 @@
     python build.py benchmark            reports it after start-up
 
 Every figure is milliseconds on this machine at this moment: compare ratios within one run, not runs with each other.
+On a machine that does other work beside it, `chrt -r 5 python build.py benchmark` keeps that work out of the figures.
 """
 
 from __future__ import annotations
