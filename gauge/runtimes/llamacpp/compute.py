@@ -1,6 +1,6 @@
 """The compute buffer: one scratch area, sized for the worst graph of one micro-batch, not summed over layers.
 
-Where the whole model runs on a processor the engine's own graph is laid out again (`forward`, `reserve`), which gives
+Where the whole model runs on a processor the engine's own graph is laid out again (`graph`, `reserve`), which gives
 the size that it prints. Elsewhere, and for layers that are not written down there, phases stand for the graph:
 feed-forward, attention, recurrent block, logits. In each, a few wide tensors and some of the residual stream's width
 live at once; the buffer is the largest phase, with the attention mask and the small inputs that live throughout. Every
@@ -27,7 +27,8 @@ from gauge.layers.state_space import Mamba1, Mamba2
 from gauge.model import Model
 from gauge.runtimes.llamacpp.cache import Formats
 from gauge.runtimes.llamacpp.context import Context, attentions, smaller_cells
-from gauge.runtimes.llamacpp.forward import Setting, Unwritten, compute_peak
+from gauge.runtimes.llamacpp.graph.builder import Setting, Unwritten
+from gauge.runtimes.llamacpp.graph.forward import compute_peak
 from gauge.tensor import Dim, Extent, Tensor, extent, tensor, total_bytes
 
 Backend = Literal["cpu", "gpu"]

@@ -34,7 +34,7 @@ class Policy:
     `masked_logits`: the mask still lives when logits are computed. `rewritten`: the quantizer's rule of 2026.
     `indexer`: sparse attention's indexer caches its own keys, `picks`: it is one kernel.
     `predicting`: the quantizer counts multi-token-prediction layers as blocks.
-    `replayed`: the graph on a processor is the one written down in `forward`, `on_devices` that on a device; `casts`: the
+    `replayed`: the graph on a processor is the one written down in `graph`, `on_devices` that on a device; `casts`: the
     mask of fused attention comes in 32 bits and is cast; `given`: a batch may hold vectors instead of tokens, for which
     an input is reserved; `mixed`: it may hold both, for which two further inputs are.
     """
