@@ -183,6 +183,11 @@ def peak_of_gauge(config: dict[str, Any], plan: dict[str, Any]) -> int:
     """The same as we say it: the largest moment of a steady step."""
     precision = {"precision": "float32", "dtype": "float32", "dropout": 0.0, "attention": "eager"}
     request = {"config": config, "task": "training", "batch_size": BATCH, "sequence_length": TOKENS} | precision | plan
+    return worst_moment(request)
+
+
+def worst_moment(request: dict[str, Any]) -> int:
+    """Bytes of the largest moment of a steady step, as far as an allocator hands them out."""
     pool = answer_to(request, deep=False)["pools"][0]
     outside = [i for i in pool["items"] if i["scope"] != "allocated"]
     steady = [m for m in pool["moments"] if m["id"] != "first"]

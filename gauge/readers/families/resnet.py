@@ -8,6 +8,7 @@ from __future__ import annotations
 from gauge.errors import RequestError, shown
 from gauge.layers.block import Stage
 from gauge.layers.convolution import Branch, Chain, ConvNorm, Pictures, Pool, conv_norm
+from gauge.layers.embedding import Entry
 from gauge.layers.head import Head
 from gauge.model import Model, Part
 from gauge.readers.config import MOST_LAYERS, Config
@@ -41,7 +42,9 @@ def read(config: Config) -> Model:
     return classifier(config, entry, (*stages, Chain((Pool("mean"),), "pooling")), inputs)
 
 
-def classifier(config: Config, entry: Pictures, stages: tuple[Stage, ...], width: int, dropout: float = 0.0) -> Model:
+def classifier(
+    config: Config, entry: Entry, stages: tuple[Stage, ...], width: int, dropout: float = 0.0, inp: Dim = Dim.CHANNELS
+) -> Model:
     """A convolutional net around its stages; the classifier is left out where `architectures` names the bare net."""
     side = config.integer("image_size", default=224)
     kind = str(next(iter(config.listed("architectures")), "ForImageClassification"))
@@ -54,7 +57,7 @@ def classifier(config: Config, entry: Pictures, stages: tuple[Stage, ...], width
         upcast=False,
         over=Dim.LABELS,
         name="classifier",
-        inp=Dim.CHANNELS,
+        inp=inp,
         dropout=dropout,
     )
     return Model(
