@@ -140,7 +140,7 @@ def file_weights(model: Model, plan: Plan) -> tuple[Weight, ...]:
 # ------------------------------------------------------------------------------------------------ items
 def weight_items(weights: Iterable[Weight]) -> tuple[Item, ...]:
     """One item for each kind of tensor and type."""
-    named = ((replace(w.tensor, name=_label(w)), 1) for w in weights)
+    named = ((w.tensor.named(_label(w)), 1) for w in weights)
     return tuple(item(f"weights.{component_of(one.role)}", _by_layers(one), why=WHY, source=SOURCE) for one in stacked(named))
 
 

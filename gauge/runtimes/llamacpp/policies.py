@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 UNLIMITED = 10**9
@@ -125,6 +126,7 @@ FORK: dict[str, Any] = {
 }
 
 
+@lru_cache(maxsize=64)
 def policy_of(version: str) -> Policy:
     """The policies of a version; the newest where it names none."""
     build, month = _when(version)

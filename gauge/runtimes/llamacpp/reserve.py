@@ -8,11 +8,11 @@ Source: ggml-org/llama.cpp ggml/src/ggml-alloc.c (ggml_gallocr_alloc_graph_impl)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gauge.formats import FORMATS
 from gauge.tensor import Dim, Tensor, tensor
+from gauge.units import round_up
 
 ALIGNMENT = 32
 ENDLESS = 1 << 62
@@ -24,14 +24,29 @@ class Node:
     """One result. `shape` as ggml lays it out, fastest first; `base` is what a view looks into; `stored` lies in
     another buffer (weights, caches); `kept` is asked for at the end and neither freed nor overwritten."""
 
-    __slots__ = ("alive", "base", "kept", "offset", "over", "readers", "shape", "size", "sources", "stored", "tensor", "views")
+    __slots__ = (
+        "alive",
+        "base",
+        "kept",
+        "offset",
+        "over",
+        "readers",
+        "recorded",
+        "shape",
+        "size",
+        "sources",
+        "stored",
+        "tensor",
+        "views",
+    )
 
-    def __init__(self, shown: Tensor | None, shape: tuple[int, ...] = (), sources: Iterable[Node] = ()) -> None:
-        """A plain result; views and stored nodes are made by `view_of` and `stored`."""
+    def __init__(self, shown: Tensor | None, shape: tuple[int, ...] = (), sources: tuple[Node, ...] = (), size: int = -1) -> None:
+        """A plain result; views and stored nodes are made by `view_of` and `stored`. `size`: in the buffer, where known."""
         self.tensor = shown
         self.shape = shape
-        self.sources = tuple(sources)
-        self.size = _aligned(shown.bytes) if shown else 0
+        self.sources = sources
+        self.size = size if size >= 0 else aligned(shown)
+        self.recorded = False
         self.over = False
         self.stored = False
         self.kept = False
@@ -42,7 +57,7 @@ class Node:
         self.views = 0
 
 
-def stored(sources: Iterable[Node] = ()) -> Node:
+def stored(sources: tuple[Node, ...] = ()) -> Node:
     """A weight or a cache."""
     node = Node(None, sources=sources)
     node.stored = True
@@ -64,21 +79,22 @@ class Graph:
         """Empty."""
         self.nodes: list[Node] = []
         self.leaves: list[Node] = []
-        self._seen: set[int] = set()
 
     def expand(self, node: Node) -> None:
         """Adds a node behind everything it needs, depth first, operands from left to right."""
-        stack: list[tuple[Node, int]] = [(node, 0)] if id(node) not in self._seen else []
-        self._seen.add(id(node))
+        if node.recorded:
+            return
+        node.recorded = True
+        stack = [(node, iter(node.sources))]
         while stack:
-            top, index = stack.pop()
-            if index < len(top.sources):
-                stack.append((top, index + 1))
-                child = top.sources[index]
-                if id(child) not in self._seen:
-                    self._seen.add(id(child))
-                    stack.append((child, 0))
+            top, operands = stack[-1]
+            for child in operands:
+                if not child.recorded:
+                    child.recorded = True
+                    stack.append((child, iter(child.sources)))
+                    break
             else:
+                stack.pop()
                 (self.nodes if top.sources else self.leaves).append(top)
 
 
@@ -194,5 +210,6 @@ def reserve(graph: Graph) -> Peak:
     return Peak(at.tensor.name if at.tensor else "", (*large, *spare), size)
 
 
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+def aligned(shown: Tensor | None) -> int:
+    """Bytes that a tensor takes in the buffer."""
+    return round_up(shown.bytes, ALIGNMENT) if shown else 0

@@ -13,8 +13,8 @@ from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.runtimes.llamacpp.cache import Formats
 from gauge.runtimes.llamacpp.context import Context, attentions, smaller_cells
-from gauge.runtimes.llamacpp.reserve import Graph, Node, view_of
-from gauge.tensor import Dim, tensor
+from gauge.runtimes.llamacpp.reserve import Graph, Node, aligned, view_of
+from gauge.tensor import Dim, Tensor, tensor
 from gauge.units import round_up
 
 INT32, INT64 = FORMATS["int32"], FORMATS["int64"]
@@ -65,19 +65,26 @@ class Builder:
         self.near, self.indexer_cache = KVCache(self.tokens), KVCache(self.context.cells)
         self.windowed = KVCache(smaller) if smaller and self.context.policy.windowed else None
         self.shared: dict[str, Node] = {}
+        self.results: dict[tuple[str, str, tuple[Sized, ...]], tuple[Tensor, tuple[int, ...], int]] = {}
         self.picked: Node | None = None
 
     def new(self, name: str, *dims: Sized, of: tuple[Node, ...], format: Format = FLOAT32, over: bool = False) -> Node:
         """A result; `dims` fastest first. `over`: it may take the place of an operand."""
-        kept = [d for d in dims if d[1] > 1] or list(dims[:1])
-        node = Node(tensor(name, format, *reversed(kept)), tuple(size for _, size in dims), of)
+        key = (name, format.id, dims)
+        found = self.results.get(key)
+        if found is None:
+            kept = [d for d in dims if d[1] > 1] or list(dims[:1])
+            shown = tensor(name, format, *reversed(kept))
+            found = self.results[key] = shown, tuple(size for _, size in dims), aligned(shown)
+        shown, shape, size = found
+        node = Node(shown, shape, of, size)
         node.over = over
         return node
 
     def over(self, x: Node, *others: Node) -> Node:
         """An element-wise result like its operands, in place of one that nobody else reads."""
-        like = next((one for one in (x, *others) if one.tensor is not None), x)
-        node = Node(like.tensor, like.shape, (x, *others))
+        like = x if x.tensor is not None else next((one for one in others if one.tensor is not None), x)
+        node = Node(like.tensor, like.shape, (x, *others), like.size)
         node.over = True
         return node
 
