@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from math import prod
 from typing import Any, Literal, NamedTuple
 
 from gauge.overheads import Overhead
-from gauge.tensor import GLOSSARY, Tensor
+from gauge.tensor import GLOSSARY, Extent, Tensor
 
 Certainty = Literal["exact", "policy", "measured"]
 Scope = Literal["allocated", "reserved", "device"]
@@ -74,23 +74,38 @@ class Item:
     @property
     def symbols(self) -> str:
         """The product in words: `layers × KV heads × head size × bytes`."""
-        return _product(self.factors, lambda f: f.name)
+        return _product(self.factors, [f.name for f in self.factors])
 
     @property
     def substituted(self) -> str:
         """The product in numbers: `32 × 8 × 128 × 2`."""
-        return _product(self.factors, lambda f: f"{f.value:,}")
+        return _product(self.factors, [f"{f.value:,}" for f in self.factors])
 
     def at(self, *moments: str) -> Item:
         """The same bytes, alive only at these moments."""
-        return replace(self, moments=moments)
+        return Item(  # NOTE: `dataclasses.replace` takes four times as long, and a step has hundreds of these
+            component=self.component,
+            label=self.label,
+            bytes=self.bytes,
+            low=self.low,
+            high=self.high,
+            certainty=self.certainty,
+            factors=self.factors,
+            why=self.why,
+            source=self.source,
+            moments=moments,
+            scope=self.scope,
+            code=self.code,
+        )
 
 
-def _product(factors: tuple[Factor, ...], show: Any) -> str:
+def _product(factors: tuple[Factor, ...], shown: list[str]) -> str:
+    if not any(f.divides for f in factors):
+        return " × ".join(shown)
     text = ""
-    for factor in factors:
+    for factor, word in zip(factors, shown, strict=True):
         sign = " ÷ " if factor.divides else " × "
-        text += (sign if text else "1 ÷ " if factor.divides else "") + show(factor)
+        text += (sign if text else "1 ÷ " if factor.divides else "") + word
     return text
 
 
@@ -108,13 +123,18 @@ def _file(path: str) -> str:
 _NAMES = {dim: dim.value for dim in GLOSSARY}
 
 
+@lru_cache(maxsize=4096)
+def _sizes(dims: tuple[Extent, ...]) -> tuple[Factor, ...]:
+    return tuple([Factor(_NAMES[e.dim], e.size, e.note, GLOSSARY[e.dim]) for e in dims])
+
+
 def factors_of(tensor: Tensor) -> tuple[Factor, ...]:
     """The printed factors of a tensor: its dimensions, then its format. They multiply to its bytes."""
-    out = [Factor(_NAMES[e.dim], e.size, e.note, GLOSSARY[e.dim]) for e in tensor.dims]
     form = tensor.format
+    sizes = _sizes(tensor.dims)
     if form.values == 1:
-        out.append(Factor("bytes", form.bytes, "", form.label))
-        return tuple(out)
+        return (*sizes, Factor("bytes", form.bytes, "", form.label))
+    out = [*sizes]
     if tensor.elements % form.values:
         blocks = tensor.bytes // form.bytes
         note = f"{tensor.elements:,} values in blocks of {form.values}, the last one filled up"
@@ -318,10 +338,13 @@ def merged(items: Iterable[Item]) -> tuple[Item, ...]:
     moments: dict[tuple[Any, ...], set[str]] = {}
     for one in items:
         key: tuple[Any, ...] = (one.component, one.label, one.factors, one.certainty, one.scope, one.low, one.high)
-        while key in found and not (one.moments and moments[key] and moments[key].isdisjoint(one.moments)):
+        while (lived := moments.get(key)) is not None and not (one.moments and lived and lived.isdisjoint(one.moments)):
             key = (*key, "again")
-        found.setdefault(key, []).append(one)
-        moments.setdefault(key, set()).update(one.moments)
+        if lived is None:
+            found[key], moments[key] = [one], set(one.moments)
+        else:
+            found[key].append(one)
+            lived.update(one.moments)
     return tuple([_joined(same) for same in found.values()])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -40,12 +41,9 @@ class Part:
 
     def runs(self) -> list[tuple[Stage, int]]:
         """Distinct blocks with their counts, in the order of first appearance."""
-        counts: dict[int, int] = {}
-        first: dict[int, Stage] = {}
-        for block in self.blocks:
-            counts[id(block)] = counts.get(id(block), 0) + 1
-            first.setdefault(id(block), block)
-        return [(first[key], count) for key, count in counts.items()]
+        counts = Counter(map(id, self.blocks))
+        known = dict(zip(map(id, self.blocks), self.blocks, strict=True))
+        return [(known[key], count) for key, count in counts.items()]
 
     def outer(self) -> Iterator[Tensor]:
         """Tensors outside the blocks: embeddings, final norm, extras."""
@@ -159,7 +157,7 @@ class Model:
 
     def first(self, kind: type) -> Any:
         """The first layer of that kind in the writing part, or None."""
-        for block in self.decoder.blocks:
+        for block, _ in self.decoder.runs():
             for layer in block.layers:
                 if isinstance(layer, kind):
                     return layer

@@ -27,18 +27,22 @@ COUNTED = ("layers", "copies")
 Blocks = dict[int, int]
 
 
-def blocks(items: Iterable[Item]) -> Blocks:
-    """Block size → how many of it: an item that stands for several layers or copies is so many blocks."""
+def block(one: Item) -> tuple[int, int]:
+    """(block size, how many of it): an item that stands for several layers or copies is so many blocks."""
+    if one.scope != "allocated" or one.certainty == "measured" or not one.bytes:
+        return 0, 0
+    count = 1
+    for factor in one.factors:
+        if factor.name not in COUNTED:
+            break
+        count *= factor.value
+    return round_up(-(-one.bytes // count), GRAIN), count
+
+
+def _together(cut: Iterable[tuple[int, int]]) -> Blocks:
+    """Block size → how many of it."""
     found: Blocks = {}
-    for one in items:
-        if one.scope != "allocated" or one.certainty == "measured" or not one.bytes:
-            continue
-        count = 1
-        for factor in one.factors:
-            if factor.name not in COUNTED:
-                break
-            count *= factor.value
-        size = round_up(-(-one.bytes // count), GRAIN)
+    for size, count in cut:
         found[size] = found.get(size, 0) + count
     return found
 
@@ -61,16 +65,14 @@ def reserved(pool: Pool, capacity: int | None, sizes: Mapping[int, int] | None =
     peak = pool.allocated
     worst: Blocks = {}
     least = 0
+    cut = {id(one): block(one) for one in pool.items}
     for moment, _ in pool.moments:
-        held = blocks(pool.alive(moment))
+        held = _together([cut[id(one)] for one in pool.alive(moment)])
         least = max(least, segments(held))
         _most(worst, held)
     low = max(least - peak, 0)
     coarse = max(segments(worst) - peak, low)
-    every: Blocks = {}
-    for size, count in (sizes or {}).items():
-        every[round_up(size, GRAIN)] = every.get(round_up(size, GRAIN), 0) + count
-    _most(worst, every)
+    _most(worst, _together((round_up(size, GRAIN), count) for size, count in (sizes or {}).items()))
     high = max(segments(worst) + born - peak, low)
     typical = min(low + overhead("pytorch", "spread").value * (high - low) // 100, coarse)
     room = high if capacity is None or capacity <= peak else capacity - peak

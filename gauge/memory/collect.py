@@ -7,17 +7,23 @@ from collections.abc import Iterable, Iterator
 from gauge.breakdown import Item, item
 from gauge.tensor import Dim, Extent, Tensor
 
+Kind = tuple[str, tuple[Extent, ...], str]
+
+
+def counted(tensors: Iterable[tuple[Tensor, int]], by_name: bool = True) -> dict[Kind, tuple[Tensor, int]]:
+    """Equal tensors with how many there are; `by_name` false takes those of one role for equal."""
+    found: dict[Kind, tuple[Tensor, int]] = {}
+    for one, count in tensors:
+        key = (one.name if by_name else one.role, one.dims, one.format.id)
+        held = found.get(key)
+        found[key] = (one, count) if held is None else (held[0], held[1] + count)
+    return found
+
 
 def stacked(tensors: Iterable[tuple[Tensor, int]], by_name: bool = True) -> Iterator[Tensor]:
     """Equal tensors as one with a further dimension: layers, or copies where a layer has several."""
-    counts: dict[tuple[object, ...], int] = {}
-    first: dict[tuple[object, ...], Tensor] = {}
-    for one, count in tensors:
-        key: tuple[object, ...] = (one.name if by_name else one.role, one.dims, one.format.id)
-        counts[key] = counts.get(key, 0) + count
-        first.setdefault(key, one)
-    for key, one in first.items():
-        yield one.times(Dim.COPIES, counts[key])
+    for one, count in counted(tensors, by_name).values():
+        yield one.times(Dim.COPIES, count)
 
 
 def layered(tensors: Iterable[tuple[Tensor, int]], layers: int) -> Iterator[Tensor]:

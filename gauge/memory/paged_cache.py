@@ -81,11 +81,9 @@ class Paging:
 
 def kinds(model: Model, formats: Callable[[Tensor], Format], rules: Rules, mesh: Mesh) -> list[Kind]:
     """One entry for every layer that keeps something between steps."""
-    found: list[Kind] = []
-    for block in model.decoder.blocks:
-        for layer in block.layers:
-            found += _kinds(layer, formats, rules, mesh)
-    return found
+    runs = model.decoder.runs()
+    known = {id(block): [k for layer in block.layers for k in _kinds(layer, formats, rules, mesh)] for block, _ in runs}
+    return [kind for block in model.decoder.blocks for kind in known[id(block)]]
 
 
 def _kinds(layer: Layer, formats: Callable[[Tensor], Format], rules: Rules, mesh: Mesh) -> Iterator[Kind]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from gauge.breakdown import Event, Item, item
-from gauge.memory.collect import stacked
+from gauge.memory.collect import counted, stacked
 from gauge.memory.roles import component_of, label_of
 from gauge.memory.segments import INPUTS, Pass, Segment
 from gauge.record import Moment, Trace
@@ -453,15 +453,30 @@ class Step:
         saved += [(t, 1) for t in self.shared(point.index, point.forward)]
         saved += [(s.tensor, 1) for s in point.flying.alive if id(s) in own]
         flying = [(s.tensor, 1) for s in point.flying.alive if id(s) not in own]
-        yield from _activations(saved, moment, WHY_SAVED)
-        yield from _activations(flying, moment, WHY_FLYING, "workspace")
-        yield from _activations([(t, 1) for t in point.beside], moment, WHY_BESIDE, "workspace")
+        yield from self._activations(saved, moment, WHY_SAVED)
+        yield from self._activations(flying, moment, WHY_FLYING, "workspace")
+        yield from self._activations([(t, 1) for t in point.beside], moment, WHY_BESIDE, "workspace")
         if self.gradients.resident:
             yield from gradient_items(self.all_gradients(), moment)
         elif not point.forward:
             made = self._gradients(point)
             complete = sum(t.bytes * n for t, n in made) == self._all_gradients
             yield from gradient_items(made, moment, complete)
+
+    def _activations(
+        self, tensors: Iterable[tuple[Tensor, int]], moment: str, why: str, other: str = "activations"
+    ) -> Iterator[Item]:
+        """Items of one moment. The same tensors live at several, and are explained once."""
+        for kind, (one, count) in counted(tensors).items():
+            key = (kind, count, why)
+            known = self._explained.get(key)
+            if known is None:
+                known = self._explained[key] = _activation(one.times(Dim.COPIES, count), why, other)
+            yield known.at(moment)
+
+    @cached_property
+    def _explained(self) -> dict[tuple[object, ...], Item]:
+        return {}
 
     def _left_by(self, index: int, forward: bool) -> list[tuple[Tensor, int]]:
         """What the segments before `index` have left, equal segments counted."""
@@ -524,10 +539,9 @@ def _second(weight: Tensor) -> Tensor:
     return replace(weight, name=f"gradient of {label_of(weight.role, weight.name)} from its other use")
 
 
-def _activations(tensors: Iterable[tuple[Tensor, int]], moment: str, why: str, other: str = "activations") -> Iterator[Item]:
-    for one in stacked(tensors):
-        kind = "logits" if any(e.dim is Dim.VOCAB for e in one.dims) and one.size_of(Dim.HIDDEN) == 1 else other
-        yield item(kind, one, why=why, moments=(moment,))
+def _activation(one: Tensor, why: str, other: str) -> Item:
+    logits = any(e.dim is Dim.VOCAB for e in one.dims) and one.size_of(Dim.HIDDEN) == 1
+    return item("logits" if logits else other, one, why=why)
 
 
 def gradient_items(weights: Iterable[tuple[Tensor, int]], moment: str, complete: bool = True) -> Iterator[Item]:
