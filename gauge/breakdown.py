@@ -45,8 +45,7 @@ class Factor(NamedTuple):
     divides: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(NamedTuple):
     """Some bytes with their reason.
 
     `moments` are the ids of the moments at which it lives, empty for always. `scope` tells what counts it: the
@@ -64,7 +63,7 @@ class Item:
     source: str = ""
     moments: tuple[str, ...] = ()
     scope: Scope = "allocated"
-    code: str = field(default="", compare=False)
+    code: str = ""
 
     @property
     def kind(self) -> str:
@@ -83,20 +82,7 @@ class Item:
 
     def at(self, *moments: str) -> Item:
         """The same bytes, alive only at these moments."""
-        return Item(  # NOTE: `dataclasses.replace` takes four times as long, and a step has hundreds of these
-            component=self.component,
-            label=self.label,
-            bytes=self.bytes,
-            low=self.low,
-            high=self.high,
-            certainty=self.certainty,
-            factors=self.factors,
-            why=self.why,
-            source=self.source,
-            moments=moments,
-            scope=self.scope,
-            code=self.code,
-        )
+        return self._replace(moments=moments)
 
 
 def _product(factors: tuple[Factor, ...], shown: list[str]) -> str:

@@ -8,7 +8,6 @@ Source: sgl-project/sglang srt/model_executor/model_runner.py (2025).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 
 from gauge.breakdown import Factor, Item, constant, item, product
 from gauge.case import Breakdown, Case, Runtime
@@ -171,7 +170,7 @@ def _passing(stage: Stage, case: Case) -> Iterator[Item]:
 
 def _wide(found: Item, low: int, high: int) -> Item:
     """The item as a range in percent, since only the mechanism is known and not this engine's own figure."""
-    return replace(found, low=found.bytes * low // 100, high=found.bytes * high // 100, certainty="policy", moments=("serve",))
+    return found._replace(low=found.bytes * low // 100, high=found.bytes * high // 100, certainty="policy", moments=("serve",))
 
 
 def serving(case: Case) -> Breakdown:

@@ -7,8 +7,6 @@ AdamW 8 bytes a parameter, 8-bit AdamW 2, SGD 4; gradients 4 bytes a parameter.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gauge.breakdown import Factor, Item, Pool, made
 from gauge.case import Breakdown, Case, Runtime
 from gauge.formats import FORMATS, Format
@@ -121,7 +119,7 @@ def breakdown(case: Case) -> Breakdown:
     if plan.training:
         items += [optimizer(model.parameters, plan.optimizer), gradients(model.parameters)]
     moments = (("peak", "the sum of all parts"),)
-    pool = Pool("gpu", max(case.cluster.count, 1), tuple(replace(i) for i in items), moments)
+    pool = Pool("gpu", max(case.cluster.count, 1), tuple(items), moments)
     return Breakdown(pools=(pool,))
 
 

@@ -151,7 +151,7 @@ def _cache(case: Case) -> Iterator[Item]:
     for full, low in zip(state_items(model, whole, formats), short.values(), strict=True):
         if not full.bytes:
             continue
-        yield replace(full, low=min(low, full.bytes)).at("prefill") if low < full.bytes else full.at("prefill")
+        yield full._replace(low=min(low, full.bytes)).at("prefill") if low < full.bytes else full.at("prefill")
         yield full.at("decode")
 
 

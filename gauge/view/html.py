@@ -29,9 +29,11 @@ Value = str | int | float | bool | None
 
 def escape(text: str) -> Markup:
     """Text as markup: the five characters that mean something are replaced, control characters dropped."""
-    if not _SPECIAL.search(text):
-        return Markup(text)
-    return Markup(html.escape(_CONTROL.sub("", text), quote=True))
+    return Markup(_escaped(text))
+
+
+def _escaped(text: str) -> str:
+    return html.escape(_CONTROL.sub("", text), quote=True) if _SPECIAL.search(text) else text
 
 
 def join(*children: Child) -> Markup:
@@ -45,12 +47,12 @@ def join(*children: Child) -> Markup:
 
 def _gather(children: Iterable[Child], pieces: list[str]) -> None:
     for child in children:
-        if child is None:
-            continue
         if isinstance(child, Markup):
             pieces.append(child)
+        elif child is None:
+            continue
         elif isinstance(child, (str, int)):
-            pieces.append(escape(str(child)))
+            pieces.append(_escaped(str(child)))
         else:
             _gather(child, pieces)
 
@@ -65,7 +67,7 @@ def tag(element: str, /, *children: Child, **attributes: Value) -> Markup:
             continue
         pieces.append(_spelled(key))
         if value is not True:
-            pieces += ('="', escape(str(value)), '"')
+            pieces += ('="', _escaped(str(value)), '"')
     if element in VOID and not children:
         pieces.append(">" if element in HTML_VOID else "/>")
         return Markup("".join(pieces))

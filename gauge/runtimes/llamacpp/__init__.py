@@ -156,7 +156,7 @@ def _ranged(one: Item, graph: Graph) -> Item:
     if graph.backend == "cpu":
         return one
     single = graph.residual(1).bytes
-    return replace(one, low=single, high=max(7 * single, one.bytes), certainty="measured")
+    return one._replace(low=single, high=max(7 * single, one.bytes), certainty="measured")
 
 
 def _repacked(placement: Placement, types: dict[str, int]) -> tuple[Item, ...]:
