@@ -79,6 +79,11 @@ class Graph:
         """Empty."""
         self.nodes: list[Node] = []
         self.leaves: list[Node] = []
+        self.marks: list[int] = []
+
+    def mark(self) -> None:
+        """Asks for the allocator's state at this point."""
+        self.marks.append(len(self.nodes))
 
     def expand(self, node: Node) -> None:
         """Adds a node behind everything it needs, depth first, operands from left to right."""
@@ -105,6 +110,10 @@ class Peak:
     at: str
     tensors: tuple[Tensor, ...]
     bytes: int
+
+
+# Gaps as (offset, bytes); everything alive as (name, offset), oldest first: what all further places depend on.
+State = tuple[tuple[tuple[int, ...], ...], tuple[tuple[str, int], ...]]
 
 
 class _Arena:
@@ -156,10 +165,22 @@ class _Replay:
                 node.base.views += 1
             for source in node.sources:
                 source.readers += 1
-        for node in graph.nodes:
+        self.states: list[State] = []
+        start = 0
+        for mark in (*graph.marks, len(graph.nodes)):
+            self._run(graph.nodes[start:mark])
+            self.states.append(self._state())
+            start = mark
+
+    def _run(self, nodes: list[Node]) -> None:
+        for node in nodes:
             self._place(node, node)
             for source in node.sources:
                 self._read(source)
+
+    def _state(self) -> State:
+        alive = tuple((n.tensor.name if n.tensor else "", n.offset) for n in self.live.values())
+        return tuple(map(tuple, self.arena.gaps)), alive
 
     def _place(self, node: Node, at: Node) -> None:
         if node.alive or node.stored or node.base is not None or not node.size:
@@ -197,9 +218,13 @@ class _Replay:
             self.arena.give(node.offset, node.size)
 
 
-def reserve(graph: Graph) -> Peak:
-    """The buffer that the graph needs. Graphs are used up: make a new one to ask again."""
+def reserve(graph: Graph) -> tuple[Peak, list[State]]:
+    """The buffer that the graph needs, and the states at its marks. Graphs are used up: make a new one to ask again."""
     replay = _Replay(graph)
+    return _peak(replay), replay.states
+
+
+def _peak(replay: _Replay) -> Peak:
     if replay.peak is None:
         return Peak("inputs", (), 0)
     at, live, size = replay.peak

@@ -11,27 +11,38 @@ from gauge.model import Model
 from gauge.runtimes.llamacpp.graph.blocks import narrows_late, residual_block
 from gauge.runtimes.llamacpp.graph.builder import Builder, Setting, Unwritten
 from gauge.runtimes.llamacpp.graph.embeddings import deep_layers, embed
-from gauge.runtimes.llamacpp.reserve import Peak, reserve, view_of
+from gauge.runtimes.llamacpp.graph.rounds import cut
+from gauge.runtimes.llamacpp.reserve import Peak, State, reserve, view_of
 from gauge.tensor import Dim
-
-REACH = 8  # blocks before one that decide where its tensors find room
 
 
 def compute_peak(model: Model, setting: Setting) -> Peak:
     """The compute buffer's highest point. Raises Unwritten."""
+    blocks = model.decoder.blocks
+    deep = deep_layers(model)
+    shorter = None if _picks(blocks) else cut([(id(block), index < deep) for index, block in enumerate(blocks)])
+    if shorter:
+        peak, states = _reserved(model, setting, tuple(blocks[i] for i in shorter.of(len(blocks))))
+        if shorter.harmless(states):
+            return peak
+    return _reserved(model, setting, blocks)[0]
+
+
+def _reserved(model: Model, setting: Setting, blocks: tuple[Stage, ...]) -> tuple[Peak, list[State]]:
+    """The graph of these blocks laid out; the allocator's state before each of them."""
     graph = Builder(model, setting)
-    forward(graph)
+    forward(graph, blocks)
     return reserve(graph.recorded)
 
 
-def forward(graph: Builder) -> None:
-    """Inputs, every kind of block in every neighbourhood that occurs, final norm and head."""
+def forward(graph: Builder, blocks: tuple[Stage, ...]) -> None:
+    """Inputs, blocks, final norm and head: (vocabulary, outputs), or an encoder's (hidden, tokens). Raises Unwritten."""
     if len(graph.model.parts) > 1 and any(p.sequence in ("source", "target") for p in graph.model.parts):
         raise Unwritten("encoder-decoder")
     x, pictures = embed(graph)
     deep = deep_layers(graph.model)
-    blocks = _neighbours(graph.model.decoder.blocks)
     for index, block in enumerate(blocks):
+        graph.recorded.mark()
         x = residual_block(graph, block, x, last=index == len(blocks) - 1)
         if index < deep and pictures is not None:
             x = graph.over(x, view_of(pictures))
@@ -48,17 +59,3 @@ def forward(graph: Builder) -> None:
 def _picks(blocks: tuple[Stage, ...]) -> bool:
     """Whether tokens are picked: every block then brings a constant of its own."""
     return any(isinstance(step.body, LatentAttention) and step.body.indexer for block in blocks for step in block.steps)
-
-
-def _neighbours(blocks: tuple[Stage, ...]) -> list[Stage]:
-    """The blocks without those whose kind, and whose neighbours' kinds, stood there before: they change nothing."""
-    if _picks(blocks):
-        return list(blocks)
-    seen: set[tuple[int, ...]] = set()
-    kept = []
-    for i, block in enumerate(blocks):
-        key = tuple(id(b) for b in blocks[max(i - REACH, 0) : i + 2])
-        if key not in seen or i == len(blocks) - 1:
-            kept.append(block)
-        seen.add(key)
-    return kept
