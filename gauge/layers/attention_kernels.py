@@ -143,7 +143,8 @@ def efficient(tape: Tape, q: Value, k: Value, v: Value, scores: Scores) -> Value
         if bias.grad:
             inputs.append(bias)
             batch = tuple(e for e in q.dims if e.dim is Dim.BATCH)
-            scratch = [tape.allocate("gradient of position bias, expanded", (*batch, *bias.dims), q.format)]
+            if not any(e.dim is Dim.BATCH for e in bias.dims):
+                scratch = [tape.allocate("gradient of position bias, expanded", (*batch, *bias.dims), q.format)]
     elif scores.masked:
         saves.append(tape.allocate("attention mask", _mask_dims(q, k), q.format))
     return tape.op(

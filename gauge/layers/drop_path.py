@@ -16,5 +16,6 @@ def drop_path(tape: Tape, x: Value, rate: float) -> Value:
     rate = rate if tape.how.dropout is None else tape.how.dropout
     if rate <= 0 or not tape.how.grad:
         return x
-    grown = tape.op("div", (x,), x.dims, x.format, label="branch over its chance")
-    return tape.op("mul", (grown,), x.dims, x.format, label="branch, dropped out")
+    with tape.hold(x):
+        grown = tape.op("div", (x,), x.dims, x.format, label="branch over its chance")
+        return tape.op("mul", (grown,), x.dims, x.format, label="branch, dropped out")

@@ -30,6 +30,10 @@ STEPS: dict[str, dict[str, Any]] = {
     "convnext, without scales": {"model_type": "convnext", **CONVNEXT, "layer_scale_init_value": 0.0},
     "convnext, branches dropped": {"model_type": "convnext", **CONVNEXT, "drop_path_rate": 0.2},
     "convnextv2": {"model_type": "convnextv2", **CONVNEXT},
+    "swin": {"model_type": "swin", **SWIN, "drop_path_rate": 0.0},
+    "swin, branches dropped": {"model_type": "swin", **SWIN},
+    "swin, padded": {"model_type": "swin", **SWIN, "window_size": 5},
+    "swinv2": {"model_type": "swinv2", **SWIN, "drop_path_rate": 0.0},
 }
 
 
@@ -38,6 +42,12 @@ def drawn(kind: str, draw: Random) -> dict[str, Any]:
     stages = draw.randint(2, 4)
     depths = [draw.randint(1, 3) for _ in range(stages)]
     common = {"model_type": kind, "depths": depths, "num_channels": draw.choice([1, 3]), "image_size": draw.choice([64, 96])}
+    if kind.startswith("swin"):
+        heads = [draw.randint(1, 3)] * stages
+        width = heads[0] * 8 * draw.randint(1, 3)
+        sizes = {"window_size": draw.choice([3, 4, 7]), "mlp_ratio": draw.choice([2.0, 3.5]), "qkv_bias": draw.random() < 0.7}
+        absolute = draw.random() < 0.5
+        return common | sizes | {"embed_dim": width, "num_heads": heads, "use_absolute_embeddings": absolute}
     widths = [8 * draw.randint(1, 6) for _ in depths]
     return common | {"hidden_sizes": widths, "num_stages": stages, "patch_size": draw.choice([2, 4])}
 
@@ -49,7 +59,7 @@ def made(config: dict[str, Any], labels: int) -> Any:
     return transformers.AutoModelForImageClassification.from_config(read, attn_implementation="eager").float().train()
 
 
-@pytest.mark.parametrize("kind", ["convnext", "convnextv2"])
+@pytest.mark.parametrize("kind", ["convnext", "convnextv2", "swin", "swinv2"])
 @pytest.mark.parametrize("seed", range(4))
 def test_parameters_are_the_classs_own(kind: str, seed: int) -> None:
     draw = Random(f"{kind} {seed}")

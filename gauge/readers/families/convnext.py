@@ -24,7 +24,7 @@ def read(config: Config) -> Model:
 
 def net(config: Config, *, scaled: bool, responds: bool) -> Model:
     """Either version of the net: `scaled` branches, or a response norm in each."""
-    widths, depths = shape(config, "hidden_sizes", [96, 192, 384, 768])
+    widths, depths = shape(config, "hidden_sizes", [96, 192, 384, 768], [3, 3, 9, 3])
     channels, patch = config.integer("num_channels", default=3), config.side("patch_size", 4)
     activation, drop = config.text("hidden_act", default="gelu"), config.number("drop_path_rate", default=0.0)
     stem = Convolution(name="patch_embeddings", inputs=channels, outputs=widths[0], kernel=patch, stride=patch, bias=True)
@@ -42,9 +42,9 @@ def net(config: Config, *, scaled: bool, responds: bool) -> Model:
     return classifier(config, entry, (*stages, last), widths[-1], inp=Dim.HIDDEN)
 
 
-def shape(config: Config, key: str, default: list[int]) -> tuple[list[int], list[int]]:
+def shape(config: Config, key: str, default: list[int], deep: list[int]) -> tuple[list[int], list[int]]:
     """A number for each stage under `key`, and the stages' depths. Raises RequestError where they differ in length."""
-    given, depths = config.integers(key, default=default), config.integers("depths", default=[3, 3, 9, 3])
+    given, depths = config.integers(key, default=default), config.integers("depths", default=deep)
     if sum(depths) > MOST_LAYERS:
         raise RequestError(f"{config.path}.depths", f"{sum(depths):,} layers are too many", f"give at most {MOST_LAYERS:,}")
     if len(given) != len(depths):
