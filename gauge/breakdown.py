@@ -73,16 +73,22 @@ class Item(NamedTuple):
     @property
     def symbols(self) -> str:
         """The product in words: `layers × KV heads × head size × bytes`."""
-        return _product(self.factors, [f.name for f in self.factors])
+        return _written(self.factors)[0]
 
     @property
     def substituted(self) -> str:
         """The product in numbers: `32 × 8 × 128 × 2`."""
-        return _product(self.factors, [f"{f.value:,}" for f in self.factors])
+        return _written(self.factors)[1]
 
     def at(self, *moments: str) -> Item:
         """The same bytes, alive only at these moments."""
         return self._replace(moments=moments)
+
+
+@lru_cache(maxsize=4096)
+def _written(factors: tuple[Factor, ...]) -> tuple[str, str]:
+    """The product in words and in numbers."""
+    return _product(factors, [f.name for f in factors]), _product(factors, [f"{f.value:,}" for f in factors])
 
 
 def _product(factors: tuple[Factor, ...], shown: list[str]) -> str:

@@ -7,6 +7,7 @@ segments share one reading of their trace, so that depth costs little.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -192,18 +193,22 @@ class Step:
 
     def _shared_bytes(self, index: int, forward: bool) -> int:
         """The bytes of `shared`."""
-        key = (forward, *(self._place(name, index) for name in self.run.shared))
+        key = (forward, bisect(self._turns, index))
         if key not in self._shared_sizes:
             self._shared_sizes[key] = sum(t.bytes for t in self.shared(index, forward))
         return self._shared_sizes[key]
 
-    def _place(self, name: str, index: int) -> tuple[bool, bool, bool]:
-        """Where a segment stands in the life of a shared value, as far as `shared` asks."""
-        first, last = self._lives.get(name, (0, 0))
-        return index >= first, index <= last, self.run.origins.get(name, first) < index < last
+    @cached_property
+    def _turns(self) -> list[int]:
+        """The segments at which something changes for `shared`; between two of them it gives the same."""
+        turns: set[int] = set()
+        for name in self.run.shared:
+            first, last = self._lives.get(name, (0, 0))
+            turns |= {first, last, last + 1, self.run.origins.get(name, first) + 1}
+        return sorted(turns)
 
     @cached_property
-    def _shared_sizes(self) -> dict[tuple[object, ...], int]:
+    def _shared_sizes(self) -> dict[tuple[bool, int], int]:
         return {}
 
     # ---------------------------------------------------------------- the course

@@ -52,8 +52,8 @@ def relevant(spec: Json, task: str, runtime: str) -> bool:
 
 def choices(spec: Json, task: str) -> list[str] | None:
     """The values that go with a task, or `None` where all do."""
-    offered = [c for c in spec.get("choices") or () if isinstance(c, Mapping)]
-    if not any(c.get("tasks") for c in offered):
+    offered = [c for c in spec.get("choices") or () if isinstance(c, dict)]
+    if not any("tasks" in c and c["tasks"] for c in offered):
         return None
     return [text(c["value"]) for c in offered if not c.get("tasks") or task in c["tasks"]]
 

@@ -61,13 +61,7 @@ def tag(element: str, /, *children: Child, **attributes: Value) -> Markup:
     """`<name attributes>children</name>`; `class_` and `data_key` spell `class` and `data-key`; `False` and
     `None` are left out.
     """
-    pieces = ["<", element]
-    for key, value in attributes.items():
-        if value is None or value is False:
-            continue
-        pieces.append(_spelled(key))
-        if value is not True:
-            pieces += ('="', _escaped(str(value)), '"')
+    pieces = ["<", element, *[_attribute(key, value) for key, value in attributes.items()]]
     if element in VOID and not children:
         pieces.append(">" if element in HTML_VOID else "/>")
         return Markup("".join(pieces))
@@ -77,10 +71,13 @@ def tag(element: str, /, *children: Child, **attributes: Value) -> Markup:
     return Markup("".join(pieces))
 
 
-@lru_cache(maxsize=256)
-def _spelled(key: str) -> str:
+@lru_cache(maxsize=1024, typed=True)
+def _attribute(key: str, value: Value) -> str:
+    if value is None or value is False:
+        return ""
     # NOTE: viewBox and its like are camel case in SVG; everything else is spelled with hyphens.
-    return " " + key.rstrip("_").replace("_", "-")
+    spelled = " " + key.rstrip("_").replace("_", "-")
+    return spelled if value is True else f'{spelled}="{_escaped(str(value))}"'
 
 
 def raw(text: str) -> Markup:
