@@ -44,7 +44,7 @@ class Row:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """The device that the fit is judged against; sizes in bytes, `None` where nobody said; `marketing` is
-    gigabytes as sold.
+    gigabytes as sold. `count` is that of all pools of its kind: every pipeline stage's.
     """
 
     id: str
@@ -152,7 +152,7 @@ class Reading:
         return Card(
             id=named,
             title=str(known.get("title") or named or "the device"),
-            count=int(self.pool.get("count") or 1),
+            count=sum(int(p.get("count") or 1) for p in self.answer["pools"] if p["name"] == self.pool["name"]),
             usable=fit.get("usable_bytes"),
             reported=reported or fit.get("usable_bytes"),
             marketing="" if own or not known.get("marketing_gb") else f"{known['marketing_gb']:g}",

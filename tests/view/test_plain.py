@@ -105,3 +105,14 @@ def test_remarks_are_printed() -> None:
 
 def test_an_estimate_prints_as_its_table() -> None:
     assert str(gauge.estimate(**ASKED["short"])) == plain.table(shown("short"))
+
+
+def test_the_devices_of_all_pipeline_stages_are_counted() -> None:
+    """Each kind of stage is a pool of its own: the verdict names the devices of all of them, in text and Markdown."""
+    request = {"model": "Qwen/Qwen3-0.6B", "task": "training", "runtime": "megatron", "device": "h100-80gb"}
+    degrees = {"devices": 32, "tensor_parallel": 2, "pipeline_parallel": 4, "sequence_length": 1024}
+    answer = answer_to(request | degrees, deep=False)
+    assert len(answer["pools"]) > 1
+    reading = plain.read(answer)
+    for text in (plain.table(reading), plain.markdown(reading)):
+        assert "Fits on 32 × NVIDIA H100" in text
