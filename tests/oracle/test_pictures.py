@@ -25,6 +25,8 @@ BATCH = 4
 CONVOLUTIONS = ("aten::convolution_backward", "aten::mkldnn_convolution")
 CONVNEXT = {"hidden_sizes": [24, 32, 48, 64], "depths": [2, 2, 3, 2], "image_size": 128}
 SWIN = {"embed_dim": 32, "depths": [2, 4, 2], "num_heads": [2, 4, 8], "window_size": 6, "image_size": 96}
+VIT = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 384, "image_size": 96}
+CLASSES = {"vit": "ViTForImageClassification", "deit": "DeiTForImageClassification"}
 STEPS: dict[str, dict[str, Any]] = {
     "convnext": {"model_type": "convnext", **CONVNEXT},
     "convnext, without scales": {"model_type": "convnext", **CONVNEXT, "layer_scale_init_value": 0.0},
@@ -33,6 +35,9 @@ STEPS: dict[str, dict[str, Any]] = {
     "swin": {"model_type": "swin", **SWIN, "drop_path_rate": 0.0},
     "swin, branches dropped": {"model_type": "swin", **SWIN},
     "swin, padded": {"model_type": "swin", **SWIN, "window_size": 5},
+    "vit": {"model_type": "vit", **VIT, "patch_size": 8},
+    "deit": {"model_type": "deit", **VIT, "patch_size": 8, "architectures": [CLASSES["deit"]]},
+    "swinv2, deeper, branches dropped": {"model_type": "swinv2", **SWIN, "depths": [4, 6, 4]},
     "swinv2": {"model_type": "swinv2", **SWIN, "drop_path_rate": 0.0},
 }
 
@@ -42,6 +47,11 @@ def drawn(kind: str, draw: Random) -> dict[str, Any]:
     stages = draw.randint(2, 4)
     depths = [draw.randint(1, 3) for _ in range(stages)]
     common = {"model_type": kind, "depths": depths, "num_channels": draw.choice([1, 3]), "image_size": draw.choice([64, 96])}
+    if kind in ("vit", "deit"):
+        heads, size = draw.randint(1, 4), draw.choice([8, 16])
+        shape = {"hidden_size": heads * size, "num_attention_heads": heads, "intermediate_size": 8 * draw.randint(2, 9)}
+        shape |= {"architectures": [CLASSES[kind]]}
+        return {"model_type": kind, "num_hidden_layers": draw.randint(1, 4), "image_size": 64, "patch_size": 8} | shape
     if kind.startswith("swin"):
         heads = [draw.randint(1, 3)] * stages
         width = heads[0] * 8 * draw.randint(1, 3)
@@ -59,7 +69,7 @@ def made(config: dict[str, Any], labels: int) -> Any:
     return transformers.AutoModelForImageClassification.from_config(read, attn_implementation="eager").float().train()
 
 
-@pytest.mark.parametrize("kind", ["convnext", "convnextv2", "swin", "swinv2"])
+@pytest.mark.parametrize("kind", ["convnext", "convnextv2", "swin", "swinv2", "vit", "deit"])
 @pytest.mark.parametrize("seed", range(4))
 def test_parameters_are_the_classs_own(kind: str, seed: int) -> None:
     draw = Random(f"{kind} {seed}")

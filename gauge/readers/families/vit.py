@@ -6,8 +6,9 @@ Source: transformers 5.23 models/vit/modeling_vit.py; arXiv 2010.11929.
 from __future__ import annotations
 
 from gauge.layers.attention import Attention
-from gauge.layers.block import Block, Residual
+from gauge.layers.block import Block, Layer, Residual
 from gauge.layers.head import Head
+from gauge.layers.linear import LinearLayer
 from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
 from gauge.layers.patches import PatchEmbeddings, patches_of
@@ -18,7 +19,12 @@ from gauge.tensor import Dim
 
 
 def read(config: Config) -> Model:
-    """A vision transformer from its config; classifier and pooler follow `architectures`."""
+    """A vision transformer from its config."""
+    return net(config, special=1)
+
+
+def net(config: Config, special: int) -> Model:
+    """With so many learned tokens in front of the patches; classifiers and pooler follow `architectures`."""
     hidden, side, patch = config.integer("hidden_size"), config.side("image_size", 224), config.side("patch_size", 16)
     kind = str(next(iter(config.listed("architectures")), "ViTForImageClassification"))
     dropout = config.number("hidden_dropout_prob", default=0.0)
@@ -26,18 +32,17 @@ def read(config: Config) -> Model:
         hidden=hidden,
         patch=patch,
         channels=config.integer("num_channels", default=3),
-        special=1,
-        positions=patches_of(side, patch) + 1,
+        special=special,
+        positions=patches_of(side, patch) + special,
         extra=1 if "MaskedImage" in kind else 0,
         dropout=dropout,
     )
-    pooler = Pooler(hidden, config.integer("pooler_output_size", default=hidden)) if kind.endswith("ViTModel") else None
     part = Part(
         "encoder",
         (block(config, hidden, dropout),) * config.layers("num_hidden_layers"),
         entry,
         Norm("layernorm", hidden, "layer", bias=True),
-        (pooler,) if pooler else (),
+        _behind(config, kind, hidden),
         sequence="image",
         length=side,
     )
@@ -45,17 +50,26 @@ def read(config: Config) -> Model:
         id="",
         family=config.text("model_type"),
         parts=(part,),
-        head=classifier(config, hidden) if kind.endswith("ForImageClassification") else None,
-        max_length=patches_of(side, patch) + 1,
+        head=classifier(config, hidden) if kind.endswith(("ForImageClassification", "WithTeacher")) else None,
+        max_length=patches_of(side, patch) + special,
         hidden=hidden,
         vocab=0,
     )
 
 
-def classifier(config: Config, width: int) -> Head:
+def _behind(config: Config, kind: str, hidden: int) -> tuple[Layer, ...]:
+    """A bare model's pooler; a second classifier, which only inference uses, where the model had a teacher."""
+    if kind.endswith("WithTeacher"):
+        return (LinearLayer(classifier(config, hidden, "distillation_classifier").projection),)
+    if kind.endswith(("ViTModel", "DeiTModel")):
+        return (Pooler(hidden, config.integer("pooler_output_size", default=hidden)),)
+    return ()
+
+
+def classifier(config: Config, width: int, name: str = "classifier") -> Head:
     """A linear map from the first token to the classes."""
     labels = config.integer("num_labels", default=len(config.inner("id2label").keys) or 2)
-    return Head(hidden=width, outputs=labels, bias=True, upcast=False, per_sequence=True, over=Dim.LABELS, name="classifier")
+    return Head(hidden=width, outputs=labels, bias=True, upcast=False, per_sequence=True, over=Dim.LABELS, name=name)
 
 
 def block(config: Config, hidden: int, dropout: float) -> Block:
