@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,15 +17,30 @@ Keys = Mapping[str, Any]
 
 EDIT = "config."
 NESTED = "text_config."  # where a wrapper's config keeps its language model
+MOST_KNOWN = 8
+_known: dict[str, Model] = {}  # by the JSON of the fields, the one asked for last at the end
 SAME_COUNT = 20  # a count of parameters given beside a model may be off by one part in so many: "8B"
 
 
 def model_of(values: Keys, edits: Keys) -> Model:
     """The model that the fields `model`, `config` and `parameters` describe, with keys of its config edited.
 
-    A config without a model_type is more edits of the model named beside it. Raises RequestError.
+    A config without a model_type is more edits of the model named beside it. The last few are remembered with all that
+    was worked out about them, since most changes of a request leave its model alone. Raises RequestError.
     """
-    name, config, parameters = values.get("model", DEFAULTS["model"]), values.get("config"), values.get("parameters")
+    asked = values.get("model", DEFAULTS["model"]), values.get("config"), values.get("parameters"), edits
+    try:
+        key = json.dumps(asked)
+    except (TypeError, ValueError, RecursionError):  # Python's callers may give what JSON does not know
+        return _described(*asked)
+    model = _known.pop(key, None) or _described(*asked)
+    _known[key] = model
+    if len(_known) > MOST_KNOWN:
+        del _known[next(iter(_known))]
+    return model
+
+
+def _described(name: Any, config: Keys | None, parameters: int | None, edits: Keys) -> Model:
     entry = _entry(name, config) if name else None
     if entry is not None and config is not None and "model_type" not in config:
         changes = {key: value for key, value in config.items() if entry["config"].get(key) != value}

@@ -101,6 +101,13 @@ class Model:
 
     def weights(self) -> Iterator[tuple[Tensor, int]]:
         """Every tensor once, with the number of layers that own one; a tied head is not repeated."""
+        return iter(self._owned)
+
+    @cached_property
+    def _owned(self) -> tuple[tuple[Tensor, int], ...]:
+        return tuple(self._weights())
+
+    def _weights(self) -> Iterator[tuple[Tensor, int]]:
         for part in self.parts:
             yield from part.weights()
         if self.head:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from gauge.formats import Format
 from gauge.how import How
@@ -67,8 +68,7 @@ class Op:
     sums: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """The storages alive at one operator, with their bytes in all.
 
     `fresh` weights get their gradient here; `settled` ones have it added to an earlier one, when all that the operator
@@ -178,7 +178,7 @@ class Trace:
                 if not storage.shared:
                     alive[id(storage)] = storage
             now = (*alive.values(), *op.scratch)
-            yield Moment(op.name, sum(s.size for s in now), now)
+            yield Moment(op.name, sum([s.size for s in now]), now)
             for key in [k for k in alive if last.get(k, -1) <= index and k not in kept]:
                 del alive[key]
 
@@ -292,7 +292,7 @@ class Backward:
             made = [(v, self._gradient(v)) for v in op.gradients]
             self._made.extend(op.weights)
             now = (*self._alive.values(), *(s for _, s in made), *op.backward_scratch)
-            yield Moment(op.name, sum(s.size for s in now), now, tuple(self._made), op.weights)
+            yield Moment(op.name, sum([s.size for s in now]), now, tuple(self._made), op.weights)
             second = [s for v, s in made if id(v) in self._grads and len(v.dims) > 2]
             for value, storage in made:
                 self._give(value, storage)
@@ -303,10 +303,10 @@ class Backward:
         self._forget(op)
         for storage in second:
             now = (*self._alive.values(), storage, Storage(storage.tensor))
-            yield Moment(f"{op.name}, gradients added", sum(s.size for s in now), now, tuple(self._made))
+            yield Moment(f"{op.name}, gradients added", sum([s.size for s in now]), now, tuple(self._made))
         if op.weights:
             now = tuple(self._alive.values())
-            yield Moment(f"{op.name}, after", sum(s.size for s in now), now, tuple(self._made), (), op.weights)
+            yield Moment(f"{op.name}, after", sum([s.size for s in now]), now, tuple(self._made), (), op.weights)
 
     def _forget(self, op: Op) -> None:
         for storage in op.saved:

@@ -13,6 +13,7 @@ Source: PyTorch 2.13 c10/cuda/CUDACachingAllocator.cpp.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from gauge.breakdown import Item, Pool
 from gauge.overheads import overhead
@@ -39,9 +40,9 @@ def block(one: Item) -> tuple[int, int]:
     return round_up(-(-one.bytes // count), GRAIN), count
 
 
-def _together(cut: Iterable[tuple[int, int]]) -> Blocks:
-    """Block size → how many of it."""
-    found: Blocks = {}
+def _together(cut: Iterable[tuple[int, int]], more: Mapping[int, int] = MappingProxyType({})) -> Blocks:
+    """Block size → how many of it, with `more` that were counted already."""
+    found: Blocks = dict(more)
     for size, count in cut:
         found[size] = found.get(size, 0) + count
     return found
@@ -65,9 +66,10 @@ def reserved(pool: Pool, capacity: int | None, sizes: Mapping[int, int] | None =
     peak = pool.allocated
     worst: Blocks = {}
     least = 0
-    cut = {id(one): block(one) for one in pool.items}
+    cut = [(one.moments, block(one)) for one in pool.items]
+    still = _together(one for moments, one in cut if not moments)
     for moment, _ in pool.moments:
-        held = _together([cut[id(one)] for one in pool.alive(moment)])
+        held = _together([one for moments, one in cut if moment in moments], still)
         least = max(least, segments(held))
         _most(worst, held)
     low = max(least - peak, 0)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from gauge.breakdown import Event, Item, item
 from gauge.memory.collect import counted, stacked
@@ -94,8 +95,7 @@ class Point:
     forward: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Stop:
+class _Stop(NamedTuple):
     """One operator of a segment's backward, before the rest of the step is added."""
 
     event: str
