@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from heapq import merge
 from typing import Any
 
 from gauge.case import Case, Remedy
@@ -23,11 +24,14 @@ MOST_REMEDIES = 3
 MOST_ESTIMATES = 12
 RETREAT = 4
 DEGREES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+BY_LAYERS = (*range(1, 17), *DEGREES[5:])  # devices that split a model by its layers: any number
+FSDP = {"runtime": "fsdp", "zero_stage": 3}
 TIMES = (2, 3, 4, 5)  # by how much a tensor-parallel degree may grow at once
 WORDS = {2: "twice", 3: "three times", 4: "four times", 5: "five times"}
 ONE_HOST = 8  # devices that tensor parallelism usually spans
 
 Room = Callable[[int], int | None]
+Spread = tuple[int, dict[str, Any]]
 
 
 def headroom(found: Estimate) -> int | None:
@@ -173,16 +177,58 @@ def _tokens(count: int) -> dict[str, Any]:
 
 
 def min_devices(case: Case) -> int | None:
-    """The fewest of these devices on which the case fits, spread as its runtime spreads a model; None: not found."""
-    for count, changes in spreads(case):
-        room = _room(case, **changes)
-        if room is not None and room >= 0:
-            return count
+    """The fewest of these devices on which the case fits, spread as its runtime spreads a model; None: not found.
+
+    Counts rise by powers of two and stop at the one asked for; where others lie between, they are halved.
+    """
+    options = list(spreads(case))
+    asked = case.plan.devices
+    steps = [index for index, (count, _) in enumerate(options) if count.bit_count() == 1 or count == asked]
+    below = -1
+    for index in steps:
+        if _holds(case, options[index][1]):
+            return options[_first(case, options, below, index)][0]
+        below = index
     return None
 
 
-def spreads(case: Case) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(devices, changes) in rising order: tensor parallel on one host, then stages or data-parallel shards beyond.
+def _first(case: Case, options: list[Spread], below: int, index: int) -> int:
+    """The first option that fits between one that does not and one that does."""
+    while index - below > 1:
+        half = (below + index) // 2
+        below, index = (below, half) if _holds(case, options[half][1]) else (half, index)
+    return index
+
+
+def _holds(case: Case, changes: dict[str, Any]) -> bool:
+    room = _room(case, **changes)
+    return room is not None and room >= 0
+
+
+def spread(case: Case, count: int) -> dict[str, Any]:
+    """The changes that put a case on the fewest devices, whose number is known."""
+    options = [changes for number, changes in spreads(case) if number == count]
+    return options[0] if len(options) == 1 else next((changes for changes in options if _holds(case, changes)), {})
+
+
+def spreads(case: Case) -> Iterator[Spread]:
+    """(devices, changes) in rising order: the ways that a runtime spreads a model, and the way that was asked for."""
+    return merge(_as_asked(case), _usual(case), key=lambda option: option[0])
+
+
+def _as_asked(case: Case) -> Iterator[Spread]:
+    """The degrees that were asked for: with fewer or more data-parallel ranks, and as they are."""
+    plan = case.plan
+    others, ranks = plan.world // plan.data_parallel, plan.data_parallel
+    if plan.training and others > 1:
+        yield from ((others * n, {"data_parallel": n, "devices": others * n}) for n in DEGREES if n < ranks)
+    if plan.devices:
+        yield plan.devices, {}
+
+
+def _usual(case: Case) -> Iterator[Spread]:
+    """(devices, changes) in rising order: layer by layer where the runtime needs no degrees, else tensor parallel on one
+    host, then stages or data-parallel shards beyond.
 
     transformers' Trainer spreads a model through FSDP; its own replicas need as much each as one device alone.
     """
@@ -192,7 +238,10 @@ def spreads(case: Case) -> Iterator[tuple[int, dict[str, Any]]]:
     shards = "zero_stage" in uses or (case.plan.training and "data_parallel" in uses)
     if case.plan.training and case.plan.runtime == "transformers":
         yield 1, alone | {"devices": 1}
-        yield from ((n, alone | {"runtime": "fsdp", "zero_stage": 3, "data_parallel": n, "devices": n}) for n in DEGREES[1:])
+        yield from ((n, alone | FSDP | {"data_parallel": n, "devices": n}) for n in DEGREES[1:])
+        return
+    if "devices" in uses:
+        yield from ((count, alone | {"devices": count}) for count in BY_LAYERS)
         return
     for count in DEGREES:
         if "tensor_parallel" in uses and (count <= ONE_HOST or not shards):
@@ -201,7 +250,7 @@ def spreads(case: Case) -> Iterator[tuple[int, dict[str, Any]]]:
             yield count, alone | {"data_parallel": count, "devices": count}
         elif "pipeline_parallel" in uses:
             yield count, alone | {"pipeline_parallel": count, "devices": count}
-        elif count == 1 or "devices" in uses:
+        elif count == 1:
             yield count, {"devices": count}
 
 

@@ -53,11 +53,11 @@ def _instead(field: str, task: str) -> str:
 
 
 def _idle_devices(case: Case, profile: Runtime) -> Iterator[str]:
-    """What follows from a number of devices alone; devices that no degree uses."""
+    """What follows from a number of devices alone; devices that no degree uses, unless layers spread over all of them."""
     ranks = case.plan.data_parallel
     if ranks > 1 and "data_parallel" not in case.given:
         yield f"{case.plan.devices} devices make {named('data_parallel')} {ranks}: a rank on each that the other degrees leave."
-    if case.plan.devices and case.plan.devices > case.plan.world and profile.uses & PARALLEL:
+    if case.plan.devices and case.plan.devices > case.plan.world and profile.uses & PARALLEL and "devices" not in profile.uses:
         degrees = listed(named(d) for d in DEGREES if d in profile.uses)
         yield f"{case.plan.devices} devices, but the degrees use {case.plan.world}: set {degrees}."
 

@@ -138,3 +138,19 @@ def test_a_trainer_spreads_a_model_through_fsdp() -> None:
 def test_a_vision_language_model_spreads_over_devices_too() -> None:
     found = asked(model="Qwen/Qwen2.5-VL-72B-Instruct", device="h100-80gb", sequence_length=2048)
     assert found["capacity"]["min_devices"] == 2
+
+
+def test_layers_spread_over_any_number_of_devices() -> None:
+    """Three devices hold it, as the verdict says, and two do not; no degree has to be set for that."""
+    case = {"model": "Qwen/Qwen3-30B-A3B", "runtime": "llama.cpp", "device": "rtx-4090", "sequence_length": 32_768}
+    found = asked(**case, devices=3)
+    assert found["fit"]["verdict"] == "fits" and room(**case, devices=2) < 0
+    assert found["capacity"]["min_devices"] == asked(**case)["capacity"]["min_devices"] == 3
+    assert not any("degrees" in warning for warning in found["warnings"])
+
+
+def test_the_fewest_devices_are_no_more_than_those_that_fit() -> None:
+    """Degrees that were asked for are kept: fewer data-parallel ranks of them, down to one."""
+    degrees = {"runtime": "megatron", "tensor_parallel": 2, "pipeline_parallel": 3, "devices": 24}
+    found = asked(model="Qwen/Qwen3-0.6B", task="training", device="h100-80gb", sequence_length=1024, deep=True, **degrees)
+    assert found["fit"]["verdict"] != "short" and found["capacity"]["min_devices"] <= 24

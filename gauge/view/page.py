@@ -14,7 +14,7 @@ from typing import Any
 import gauge
 from gauge import api, catalog, measured
 from gauge.errors import RequestError
-from gauge.fit import spreads
+from gauge.fit import spread as spread_over
 from gauge.request import parse
 from gauge.request import schema as request_schema
 from gauge.units import System
@@ -115,7 +115,7 @@ def spread(shown: Reading, request: Mapping[str, Any]) -> Mapping[str, Any]:
     fewest = (shown.answer.get("capacity") or {}).get("min_devices")
     if fewest is None:
         return {}
-    return next((changes for count, changes in spreads(parse(request)) if count == fewest), {})
+    return spread_over(parse(request), fewest)
 
 
 def fragments(shown: Reading, opened: str) -> dict[str, Markup]:

@@ -358,6 +358,7 @@ RUNTIMES = (
                 "ubatch_size",
                 "parallel_slots",
                 "cpu_moe_layers",
+                "devices",
                 "pipeline_parallel",
                 "target_length",
             }
