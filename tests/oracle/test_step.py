@@ -52,6 +52,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "vaultgemma": {"model_type": "vaultgemma", **SMALL, "num_key_value_heads": 2, "head_dim": 32, "tie_word_embeddings": True},
     "bitnet": {"model_type": "bitnet", **SMALL, **GROUPED},
+    "nanochat": {"model_type": "nanochat", **SMALL, **GROUPED},
     "olmo2": {"model_type": "olmo2", **SMALL, **GROUPED},
     "stablelm": {
         "model_type": "stablelm", **SMALL, "num_key_value_heads": 4, "tie_word_embeddings": False,

@@ -11,6 +11,8 @@ from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import llama
 
+USUAL_CAP = 15.0  # of the logits, where a config does not say; null is none
+
 
 def read(config: Config) -> Model:
     """A nanochat decoder from its config."""
@@ -24,5 +26,5 @@ def read(config: Config) -> Model:
         (llama.block(config, mixer, feed, affine=False),) * config.layers(),
         norm,
         embeddings=Embeddings((Embedding("embed_tokens", vocab, hidden),), norm),
-        soft_cap="final_logit_softcapping" in config,
+        soft_cap=config.keys.get("final_logit_softcapping", USUAL_CAP) is not None,
     )
