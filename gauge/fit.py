@@ -28,6 +28,9 @@ BY_LAYERS = (*range(1, 17), *DEGREES[5:])  # devices that split a model by its l
 FSDP = {"runtime": "fsdp", "zero_stage": 3}
 TIMES = (2, 3, 4, 5)  # by how much a tensor-parallel degree may grow at once
 WORDS = {2: "twice", 3: "three times", 4: "four times", 5: "five times"}
+MOST_RANKS = 64  # of tensor parallelism that is tried on idle devices
+RECOMPUTED = {"none": "about a third more compute", "selective": "more is computed again"}
+SHARES = (0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97)  # of a device that an engine is told to take
 ONE_HOST = 8  # devices that tensor parallelism usually spans
 
 Room = Callable[[int], int | None]
@@ -277,8 +280,9 @@ def _allowed(case: Case, changes: dict[str, Any]) -> bool:
 # ------------------------------------------------------------------------------------------------ remedies
 def _training(case: Case) -> Iterator[Remedy]:
     plan = case.plan
-    if plan.gradient_checkpointing == "none":
-        yield "full checkpointing", {"gradient_checkpointing": "full"}, "about a third more compute"
+    if plan.gradient_checkpointing != "full":
+        yield "full checkpointing", {"gradient_checkpointing": "full"}, RECOMPUTED[plan.gradient_checkpointing]
+    yield from _shards(case)
     if plan.optimizer in ("adamw", "adamw-fused", "adamw-loop"):
         yield "8-bit AdamW", {"optimizer": "adamw-8bit"}, "states in 8 bits; quality is usually unchanged"
     if plan.method == "full":
@@ -289,6 +293,20 @@ def _training(case: Case) -> Iterator[Remedy]:
         yield "half the micro-batch", {"batch_size": plan.batch_size // 2}, "twice the accumulation steps"
 
 
+def _shards(case: Case) -> Iterator[Remedy]:
+    """Model states split over data-parallel ranks that hold whole copies of them."""
+    plan, uses = case.plan, runtime(case.plan.runtime, case.plan.task).uses
+    if plan.data_parallel < 2 or plan.zero_stage >= (1 if plan.runtime == "megatron" else 3):
+        return
+    on_these = f"over the {plan.data_parallel} data-parallel ranks; more communication"
+    if plan.runtime == "transformers":
+        yield "sharding with FSDP", dict(FSDP), f"weights, gradients and states split {on_these}"
+    elif "zero_stage" in uses and plan.runtime == "megatron":
+        yield "distributed optimizer", {"zero_stage": 1}, f"states split {on_these}"
+    elif "zero_stage" in uses:
+        yield "ZeRO stage 3", {"zero_stage": 3}, f"weights, gradients and states split {on_these}"
+
+
 def _inference(case: Case) -> Iterator[Remedy]:
     own = runtime(case.plan.runtime, case.plan.task).remedies
     if own is not None:
@@ -297,7 +315,7 @@ def _inference(case: Case) -> Iterator[Remedy]:
     plan = case.plan
     uses = runtime(plan.runtime, plan.task).uses
     if plan.quantization == "none" and "quantization" in uses:
-        yield "INT4 weights", {"quantization": "awq-int4-g128"}, "some loss of quality"
+        yield "INT4 weights (AWQ)", {"quantization": "awq-int4-g128"}, "some loss of quality"
         yield "FP8 weights", {"quantization": "fp8"}, "small risk to quality"
     if plan.kv_cache_dtype is None and "kv_cache_dtype" in uses:
         yield "FP8 cache", {"kv_cache_dtype": "fp8"}, "small risk to quality on long contexts"
@@ -307,18 +325,57 @@ def _inference(case: Case) -> Iterator[Remedy]:
         yield "half the batch", {"batch_size": plan.batch_size // 2}, "half the sequences at once"
 
 
-def _candidates(case: Case) -> Iterator[Remedy]:
-    yield from _training(case) if case.plan.training else _inference(case)
+def _candidates(found: Estimate) -> Iterator[Remedy]:
+    case = found.case
+    yield from _training(case) if case.plan.training else (*_share(found), *_inference(case))
     if "tensor_parallel" in runtime(case.plan.runtime, case.plan.task).uses:
         yield from _more_ranks(case)
     if case.plan.tokens > 1024:
         yield "half the sequence", _tokens(case.plan.tokens // 2), "half the context"
 
 
+def _share(found: Estimate) -> Iterator[Remedy]:
+    """Another share of the device for an engine that reserves one, where the share alone is what is short: the least of
+    a few larger ones that suffices, the largest of a few smaller ones where it overflows the device.
+    """
+    case, room, usable, spare = found.case, headroom(found), found.case.cluster.usable, found.breakdown.spare
+    if room is None or usable is None or spare is None or room >= 0 or "gpu_memory_utilization" not in _uses(case):
+        return
+    over = spare >= 0
+    shares = sorted((s for s in SHARES if over or usable - found.main.device > 0), reverse=over)
+    for share in shares:
+        left = _room(case, gpu_memory_utilization=share)
+        if left is not None and left >= 0:
+            cost = "the share is what is too high, not the need" if over else "less of the device is left to others"
+            yield f"memory share {share:g}", {"gpu_memory_utilization": share}, cost
+            return
+
+
+def _uses(case: Case) -> frozenset[str]:
+    return runtime(case.plan.runtime, case.plan.task).uses
+
+
 def _more_ranks(case: Case) -> Iterator[Remedy]:
-    """The next tensor-parallel degree that heads and vocabulary allow."""
-    now, devices = case.plan.tensor_parallel, case.plan.devices or 1
+    """A higher tensor-parallel degree that heads and vocabulary allow: on the devices given as far as they are idle or
+    copies, on more of them otherwise.
+    """
+    plan, now = case.plan, case.plan.tensor_parallel
+    devices = plan.devices or 1
+    others = plan.world // now
+    idle = devices // others
+    here = [d for d in range(now + 1, min(idle, MOST_RANKS) + 1) if idle % d == 0 and _allowed(case, {"tensor_parallel": d})]
+    if here and not plan.training:
+        first = next((d for d in here if _holds(case, {"tensor_parallel": d})), here[-1])
+        cost = "no device stays idle" if first == idle else "on devices that were idle"
+        yield f"tensor parallel {first} on these {devices}", {"tensor_parallel": first}, cost
+        return
     for times in TIMES:
+        if plan.training and plan.data_parallel % times == 0:
+            changes = {"tensor_parallel": now * times, "data_parallel": plan.data_parallel // times}
+            if _allowed(case, changes):
+                cost = f"{changes['data_parallel']} data-parallel ranks instead of {plan.data_parallel}"
+                yield f"tensor parallel {now * times} on these {devices}", changes, cost
+                return
         changes = {"tensor_parallel": now * times, "devices": devices * times}
         if _allowed(case, changes):
             yield f"tensor parallel {now * times}", changes, f"{WORDS[times]} the devices"
@@ -326,10 +383,13 @@ def _more_ranks(case: Case) -> Iterator[Remedy]:
 
 
 def remedies(found: Estimate) -> list[dict[str, Any]]:
-    """At most three changes, ordered by the memory they free, each with its cost in words."""
+    """At most three changes, ordered by the memory they free, each with its cost in words.
+
+    A share that suffices is among them whatever others free: it costs neither quality nor devices.
+    """
     case, before = found.case, headroom(found)
     out: list[dict[str, Any]] = []
-    for label, changes, cost in _candidates(case):
+    for label, changes, cost in _candidates(found):
         after = _room(case, **changes)
         if after is None or before is None or after <= before:
             continue
@@ -344,4 +404,5 @@ def remedies(found: Estimate) -> list[dict[str, Any]]:
                 "text": f"{label}: −{format_bytes(saved)}; {cost}; {fits}",
             }
         )
-    return sorted(out, key=lambda r: r["saves_bytes"], reverse=True)[:MOST_REMEDIES]
+    out.sort(key=lambda r: ("gpu_memory_utilization" in r["changes"], r["saves_bytes"]), reverse=True)
+    return sorted(out[:MOST_REMEDIES], key=lambda r: r["saves_bytes"], reverse=True)

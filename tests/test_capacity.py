@@ -154,3 +154,39 @@ def test_the_fewest_devices_are_no_more_than_those_that_fit() -> None:
     degrees = {"runtime": "megatron", "tensor_parallel": 2, "pipeline_parallel": 3, "devices": 24}
     found = asked(model="Qwen/Qwen3-0.6B", task="training", device="h100-80gb", sequence_length=1024, deep=True, **degrees)
     assert found["fit"]["verdict"] != "short" and found["capacity"]["min_devices"] <= 24
+
+
+def offered(**request: Any) -> dict[str, dict[str, Any]]:
+    """Changes of each remedy by its label."""
+    return {r["label"]: r["changes"] for r in asked(**request)["fit"]["remedies"]}
+
+
+def test_idle_devices_are_offered_before_more_of_them() -> None:
+    found = asked(model="deepseek-ai/DeepSeek-V3", runtime="vllm", device="h200-141gb", devices=8)["fit"]["remedies"]
+    assert (found[0]["label"], found[0]["changes"]) == ("tensor parallel 8 on these 8", {"tensor_parallel": 8})
+    assert found[0]["text"].endswith("fits then")
+
+
+def test_a_trainer_is_offered_sharding_and_degrees_on_its_own_devices() -> None:
+    case = {"task": "training", "device": "h100-80gb", "model": "meta-llama/Llama-3.1-8B", "sequence_length": 2048, "devices": 8}
+    assert offered(**case)["sharding with FSDP"] == {"runtime": "fsdp", "zero_stage": 3}
+    megatron = offered(**case, runtime="megatron")
+    assert megatron["distributed optimizer"] == {"zero_stage": 1}
+    assert megatron["tensor parallel 2 on these 8"] == {"tensor_parallel": 2, "data_parallel": 4}
+    assert asked(**case, runtime="megatron", tensor_parallel=2, data_parallel=4)["request"]["devices"] == 8
+
+
+def test_full_checkpointing_is_offered_where_the_runtime_recomputes_a_part() -> None:
+    case = {"model": "meta-llama/Llama-3.1-8B", "task": "training", "runtime": "torchtitan", "device": "rtx-4090", "devices": 8}
+    assert asked(deep=False, **case)["request"]["gradient_checkpointing"] == "selective"
+    assert offered(**case, sequence_length=8192)["full checkpointing"] == {"gradient_checkpointing": "full"}
+
+
+def test_another_share_is_offered_where_the_share_is_what_is_short() -> None:
+    case = {"model": "meta-llama/Llama-3.1-70B", "runtime": "vllm", "device": "h100-80gb", "tensor_parallel": 2}
+    for share, words in ((0.9, "left to others"), (0.99, "too high")):
+        found = asked(**case, sequence_length=8192, gpu_memory_utilization=share)["fit"]
+        (other,) = [r for r in found["remedies"] if "gpu_memory_utilization" in r["changes"]]
+        assert found["verdict"] == "short" and other["text"].endswith("fits then") and words in other["cost"]
+        assert (other["changes"]["gpu_memory_utilization"] > share) is (share < 0.92)
+        assert room(**case, sequence_length=8192, **other["changes"]) >= 0

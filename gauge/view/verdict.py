@@ -11,6 +11,7 @@ from gauge.view.html import Markup, capital, join, tag
 from gauge.view.reading import Json, Reading
 
 MARKS = {"fits": "✓", "tight": "≈", "short": "✕", "unknown": "·"}
+TOO_HIGH = "The share of the device that the engine takes is what is too high, not the need."
 WORDS = {"fits": "Fits", "tight": "Tight", "short": "Too large", "unknown": "Needs"}
 
 
@@ -27,7 +28,8 @@ def sentence(reading: Reading) -> str:
         return f"Needs {need}."
     each = " per device" if card.count > 1 else ""
     if reading.spare < 0:
-        return f"Too large for {on(reading)}: short by {scale.text(-reading.spare)}{each}. Needs {need}."
+        short = f"Too large for {on(reading)}: short by {scale.text(-reading.spare)}{each}. Needs {need}."
+        return f"{short} {TOO_HIGH}" if reading.reserves else short
     if reading.verdict == "tight":
         return (
             f"Tight on {on(reading)}: {scale.text(reading.spare)} {left(reading)}{each}, less than the estimate's range. "
@@ -85,6 +87,8 @@ def needs(reading: Reading) -> Markup:
         parts.append(tag("span", "and the engine reserves ", whole, _buys(reading), class_="need"))
     if card.usable is not None:
         parts.append(tag("span", "of ", tag("b", scale.room(card.usable), class_="num"), " usable", class_="usable"))
+    if reading.reserves and (reading.spare or 0) < 0:
+        parts.append(tag("span", TOO_HIGH, class_="need"))
     return tag("p", join(*_spaced(parts)), capacity_chain(reading), class_="needs")
 
 
@@ -175,8 +179,8 @@ def remedies(reading: Reading) -> Markup:
 def _remedy(reading: Reading, remedy: Json) -> Markup:
     saved = int(remedy.get("saves_bytes") or 0)
     values = remedy.get("changes") or {}
-    usable = reading.card.usable
-    enough = usable is not None and reading.need > usable >= reading.need - saved
+    room = (reading.answer.get("fit") or {}).get("headroom_bytes")
+    enough = room is not None and int(room) < 0 <= int(room) + saved
     label = str(remedy.get("label") or remedy.get("text") or "")
     saving = tag("span", f"{MINUS}{reading.scale.room(saved)}{', then it fits' if enough else ''}", class_="num saved")
     body = [

@@ -14,7 +14,7 @@ from gauge.api import answer_to
 from gauge.view import breakdown, plain
 from gauge.view.figures import NBSP
 from gauge.view.reading import Reading
-from gauge.view.verdict import sentence
+from gauge.view.verdict import TOO_HIGH, sentence, verdict
 
 ASKED: dict[str, dict[str, Any]] = {
     "short": {"model": "llama-3.1-8b", "device": "rtx-4090", "sequence_length": "32k"},
@@ -116,3 +116,10 @@ def test_the_devices_of_all_pipeline_stages_are_counted() -> None:
     reading = plain.read(answer)
     for text in (plain.table(reading), plain.markdown(reading)):
         assert "Fits on 32 × NVIDIA H100" in text
+
+
+def test_a_share_that_is_too_high_is_called_so() -> None:
+    request = {"model": "llama-3.1-8b", "runtime": "vllm", "device": "h100", "sequence_length": 4096}
+    for share, high in (("1", True), ("0.9", False)):
+        reading = plain.read(answer_to(request | {"gpu_memory_utilization": share}, deep=False))
+        assert (TOO_HIGH in plain.table(reading)) is high and (TOO_HIGH in verdict(reading)) is high
