@@ -74,7 +74,7 @@ class Part:
                 yield tensor, count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """An architecture, whatever it was read from.
 

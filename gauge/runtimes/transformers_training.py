@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
 from gauge.breakdown import Event, Item, Pool, constant, item, merged, within
 from gauge.case import Breakdown, Case, Runtime
 from gauge.errors import RequestError
 from gauge.formats import FLOAT32, FORMATS
+from gauge.hardware import Cluster
 from gauge.how import AdapterPlan, How
 from gauge.memory.adapters import adapters, stacked_targets, targets_of
 from gauge.memory.allocator import reserved
@@ -23,6 +25,7 @@ from gauge.memory.segments import INPUTS, Pass, Tracer, lengths
 from gauge.memory.sharding import elements_by_format
 from gauge.memory.step import COURSE, MOMENTS, Gradients, Step, by_kind, gradient_items
 from gauge.memory.weights import buffer_items, weight_items
+from gauge.model import Model
 from gauge.optimizers import Optimizer, with_wide_tables
 from gauge.overheads import overhead
 from gauge.plan import Plan
@@ -39,6 +42,10 @@ WHY_BATCH = "The batch, held until the step is over."
 WHY_LIVE = "Weights wait in host memory; those of the layer at work are copied here."
 WHY_BUCKETS = "Each replica copies its gradients here, bucket by bucket, and the devices average them while backward goes on."
 DDP = "torch/nn/parallel/distributed.py: gradient_as_bucket_view is off, so buckets are memory of their own"
+LENGTHS = ("batch_size", "sequence_length", "prompt_length", "target_length", "image_size")
+APART: dict[str, Any] = {**dict.fromkeys(LENGTHS, 1), "config": None, "gguf_types": None}
+"""What a model's weights and optimizer states do not depend on, as one plan for all of it."""
+AtRest = tuple[tuple[Item, ...], tuple[Item, ...]]
 STATEFUL = tuple(m for m, _ in MOMENTS if m not in ("load", "first"))
 
 
@@ -162,6 +169,12 @@ class Training:
                 yield item("master_weights", one, f"{one.name}, master", why=WHY_MASTER)
         yield from state_items(self.optimizer, self.updated, STATEFUL)
 
+    def at_rest(self) -> AtRest:
+        """`held` and `updates`: remembered where no pass has to be traced for them."""
+        if type(self) is not Training or self.how.adapters is not None or self.plan.trainable_fraction < 1:
+            return tuple(self.held()), tuple(self.updates())
+        return _at_rest(self.case.model, self.plan.edited(**APART))
+
     def course(self) -> Iterator[Item]:
         """What comes and goes within the step."""
         worst = self.step.worst()
@@ -212,7 +225,7 @@ class Training:
     # ---------------------------------------------------------------- where it is held
     def pools(self) -> Iterator[Pool]:
         """The accelerator, and the host where something waits there; the host alone where it does the work."""
-        held, updates = list(self.held()), list(self.updates())
+        held, updates = map(list, self.at_rest())
         waiting: list[Item] = list(self.step.host())
         if self.plan.cpu_offload != "none" or self.optimizer.paged:
             paged = [i for i in updates if self.plan.cpu_offload != "none" or i.kind == "optimizer_states"]
@@ -254,6 +267,12 @@ class Training:
         largest = max((*outer, *blocks), key=lambda owned: sum(t.elements for t, _ in owned))
         for one in layered(((replace(t, format=self.how.holds(t)), n) for t, n in largest), 1):
             yield item("workspace.live", one, f"{one.name}, at work", why=WHY_LIVE)
+
+
+@lru_cache(maxsize=8)
+def _at_rest(model: Model, plan: Plan) -> AtRest:
+    one = Training(Case(model, plan, Cluster(None, 1)))
+    return tuple(one.held()), tuple(one.updates())
 
 
 def training(case: Case) -> Breakdown:
