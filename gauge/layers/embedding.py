@@ -53,7 +53,8 @@ class Embeddings:
 
     `shared`: the tables belong to an earlier part and are only used here; `borrowed`: the first so many do. `scaled`:
     token vectors are multiplied by a constant. `project` maps vectors of another width to the residual stream's: the
-    `tokens` (OPT), the `sum` of all tables (DeBERTa) or what comes out at the `end` (ELECTRA).
+    `tokens` (OPT), the `sum` of all tables (DeBERTa) or what comes out at the `end` (ELECTRA). `computed` counts positions
+    whose vectors are no parameters, but held beside them (XGLM).
     """
 
     tables: tuple[Embedding, ...]
@@ -64,6 +65,13 @@ class Embeddings:
     scaled: bool = False
     project: Linear | None = None
     project_at: str = "tokens"
+    computed: int = 0
+
+    def buffers(self) -> Iterator[Tensor]:
+        """The table of computed positions."""
+        if self.computed:
+            shape = dims((Dim.POSITIONS, self.computed), (Dim.HIDDEN, self.tables[0].size))
+            yield Tensor("computed positions", shape, BFLOAT16, trainable=False, role="computed_positions")
 
     def weights(self) -> Iterator[Tensor]:
         """All tables that are its own, and the norm."""

@@ -52,6 +52,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "vaultgemma": {"model_type": "vaultgemma", **SMALL, "num_key_value_heads": 2, "head_dim": 32, "tie_word_embeddings": True},
     "bitnet": {"model_type": "bitnet", **SMALL, **GROUPED},
+    "xglm": {
+        "model_type": "xglm", "d_model": 128, "num_layers": 4, "attention_heads": 4, "ffn_dim": 352, "vocab_size": 1009,
+        "dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0, "layerdrop": 0.0,
+    },
     "nanochat": {"model_type": "nanochat", **SMALL, **GROUPED},
     "olmo2": {"model_type": "olmo2", **SMALL, **GROUPED},
     "stablelm": {
@@ -102,7 +106,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "lora everywhere, checkpointing": LORA | {"lora_targets": "all-linear", "gradient_checkpointing": "full"},
 }
 EVERYWHERE = ("full", "checkpointing", "lora everywhere, checkpointing")
-PARTLY = ("apertus", "deepseek_v3", "llama4_text", "qwen2_moe")
+PARTLY = ("xglm", "apertus", "deepseek_v3", "llama4_text", "qwen2_moe")
 CASES = [(name, plan) for name in CONFIGS if name not in PARTLY for plan in EVERYWHERE]
 CASES += [("llama", plan) for plan in PLANS if plan not in EVERYWHERE]
 CASES += [(name, "adafactor") for name in ("qwen2", "gpt2", "mixtral")]

@@ -14,6 +14,8 @@ from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families.legacy import decoder
 
+SPARE = 2  # positions that count from two (XGLMSinusoidalPositionalEmbedding)
+
 
 def read(config: Config) -> Model:
     """An XGLM decoder from its config."""
@@ -49,9 +51,10 @@ def read(config: Config) -> Model:
         steps.append(Residual(mixer.edited(cross=hidden, causal=False), pre=_norm("encoder_attn_layer_norm", hidden)))
     steps.append(Residual(feed, pre=_norm("final_layer_norm", hidden)))
     table = Embedding("embed_tokens", config.integer("vocab_size"), hidden)
-    entry = Embeddings((table,), dropout=dropout, scaled=config.flag("scale_embedding", default=True))
-    layers = config.layers("num_layers", "num_hidden_layers")
     length = config.integer("max_position_embeddings", default=2048)
+    scaled = config.flag("scale_embedding", default=True)
+    entry = Embeddings((table,), dropout=dropout, scaled=scaled, computed=length + SPARE)
+    layers = config.layers("num_layers", "num_hidden_layers")
     return decoder(config, hidden, (Block(tuple(steps)),) * layers, entry, _norm("layer_norm", hidden), length)
 
 
