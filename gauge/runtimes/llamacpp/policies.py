@@ -37,7 +37,8 @@ class Policy:
     `predicting`: the quantizer counts multi-token-prediction layers as blocks.
     `replayed`: the graph on a processor is the one written down in `graph`, `on_devices` that on a device; `casts`: the
     mask of fused attention comes in 32 bits and is cast; `given`: a batch may hold vectors instead of tokens, for which
-    an input is reserved; `mixed`: it may hold both, for which two further inputs are.
+    an input is reserved; `mixed`: it may hold both, for which two further inputs are. `narrow_first`: per-layer embeddings
+    are looked up before the tokens, and scaled in place.
     """
 
     latent: bool = False
@@ -64,6 +65,7 @@ class Policy:
     casts: bool = True
     given: bool = False
     mixed: bool = False
+    narrow_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ CHANGES = (
             "mixed": True,
         },
     ),
+    Change(11548, (2026, 11), "per-layer embeddings are looked up first", {"narrow_first": True}),
 )
 # The ik_llama.cpp fork of 2025: latents without values, windowed layers at full length, flash attention on request.
 FORK: dict[str, Any] = {

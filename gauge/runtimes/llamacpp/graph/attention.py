@@ -29,6 +29,8 @@ def attention(graph: Builder, layer: Attention, x: Node) -> Node:
     q, k, v = _projections(graph, layer, x)
     joined = q
     q = _rotary(graph, layer, "queries", q, heads, 0)
+    if layer.borrows:
+        return _borrowed_attention(graph, layer, q, cache)
     k = _rotary(graph, layer, "keys", k, keys, 1)
     if layer.value_norm:
         v = graph.reshaped("values", v, (Dim.VALUE_HEAD, layer.values_head), keys, graph.rows)
@@ -52,6 +54,18 @@ def attention(graph: Builder, layer: Attention, x: Node) -> Node:
         width = (Dim.HEADS, layer.heads * layer.values_head)
         out = graph.over(out, graph.over(graph.new("gate of the output", width, graph.rows, of=(view_of(joined),))))
     return graph.linear("attention branch", graph.hidden, out, layer.out_bias)
+
+
+def _borrowed_attention(graph: Builder, layer: Attention, q: Node, cache: KVCache) -> Node:
+    """Queries read the keys and values that an earlier layer cached."""
+    heads = (Dim.HEADS, layer.heads)
+    turn_keys, turn_values = _hadamards(graph, layer, cache)
+    if turn_keys:
+        q = _hadamard(graph, "queries", q, turn_keys, heads, layer.head)
+    out = graph.expand(_cached_attention(graph, layer, graph.expand(q), cache))
+    if turn_values:
+        out = _hadamard(graph, "attention output", out, turn_values, heads, layer.values_head)
+    return graph.linear("attention branch", graph.hidden, view_of(out), layer.out_bias)
 
 
 def _projections(graph: Builder, layer: Attention, x: Node) -> tuple[Node, Node, Node]:
@@ -166,7 +180,7 @@ def _keys_in_16_bits(graph: Builder, layer: Attention, cache: KVCache) -> list[N
 
 def _check(layer: Attention) -> None:
     """Raises Unwritten for attention with parts that the engine builds in its own way."""
-    if layer.cross or layer.gate not in ("", "query") or layer.borrows or layer.relative_buckets or layer.shared_bias:
+    if layer.cross or layer.gate not in ("", "query") or layer.relative_buckets or layer.shared_bias:
         raise Unwritten("attention with extras")
 
 

@@ -12,6 +12,7 @@ from gauge.layers.latent_attention import LatentAttention
 from gauge.layers.linear_attention import GatedDeltaNet
 from gauge.layers.mlp import MLP
 from gauge.layers.norm import Norm
+from gauge.layers.per_layer_input import PerLayerInput
 from gauge.layers.scale import LayerScale
 from gauge.layers.short_convolution import ShortConvolution
 from gauge.layers.state_space import Mamba1, Mamba2
@@ -20,6 +21,7 @@ from gauge.runtimes.llamacpp.graph.attention import attention
 from gauge.runtimes.llamacpp.graph.builder import Builder, Unwritten
 from gauge.runtimes.llamacpp.graph.feed_forward import beside_experts, feed_forward
 from gauge.runtimes.llamacpp.graph.latent_attention import latent_attention
+from gauge.runtimes.llamacpp.graph.per_layer_input import per_layer_input
 from gauge.runtimes.llamacpp.graph.recurrent import gated_delta_net, mamba1, mamba2, short_convolution
 from gauge.runtimes.llamacpp.reserve import Node
 
@@ -51,7 +53,9 @@ def _residual(graph: Builder, step: Residual, x: Node, narrows: bool) -> Node:
     if narrows and not sums:
         branch, x = graph.output_rows(branch), graph.output_rows(x)
     branch = _post(graph, step.post, branch)
-    first = graph.model.family in _STREAM_FIRST or (isinstance(step.body, MLP) and graph.model.family in _STREAM_FIRST_IN_MLP)
+    family = graph.model.family
+    first = family in _STREAM_FIRST or (isinstance(step.body, MLP) and family in _STREAM_FIRST_IN_MLP)
+    first = first or isinstance(step.body, PerLayerInput)
     x = graph.over(x, branch) if first else graph.over(branch, x)
     x = graph.output_rows(x) if narrows and sums else x
     return graph.norm(step.after, x) if step.after else x
@@ -114,6 +118,8 @@ def _mixer(graph: Builder, body: Layer, x: Node) -> Node:
         return mamba2(graph, body, lambda: x)
     if isinstance(body, ShortConvolution):
         return short_convolution(graph, body, x)
+    if isinstance(body, PerLayerInput):
+        return per_layer_input(graph, body, x)
     if isinstance(body, GatedDeltaNet):
         return gated_delta_net(graph, body, x)
     raise Unwritten(type(body).__name__)

@@ -47,7 +47,8 @@ class Builder:
     """Records operators. `rows` are the tokens that the graph goes on with: all of a micro-batch, at the end its outputs.
 
     `full`: cache of all tokens, `windowed`: of the last ones, `near`: an encoder's windowed mask, `indexer_cache`: of the
-    keys by which tokens are picked; `picked`: (picked tokens, tokens), which layers without an indexer take over.
+    keys by which tokens are picked; `picked`: (picked tokens, tokens), which layers without an indexer take over;
+    `per_layer`: (narrow, tokens, layers), every layer's own embeddings.
     """
 
     def __init__(self, model: Model, setting: Setting) -> None:
@@ -67,6 +68,7 @@ class Builder:
         self.shared: dict[str, Node] = {}
         self.results: dict[tuple[str, str, tuple[Sized, ...]], tuple[Tensor, tuple[int, ...], int]] = {}
         self.picked: Node | None = None
+        self.per_layer: Node | None = None
 
     def new(self, name: str, *dims: Sized, of: tuple[Node, ...], format: Format = FLOAT32, over: bool = False) -> Node:
         """A result; `dims` fastest first. `over`: it may take the place of an operand."""
@@ -154,10 +156,12 @@ class Builder:
 
     def output_rows(self, x: Node) -> Node:
         """Only the rows whose outputs are asked for."""
-        outputs = self.context.outputs
-        ids = self.input("output rows", (Dim.TOKENS, outputs), format=INT32)
-        self.rows = (Dim.TOKENS, outputs)
-        return self.new("rows of outputs", self.hidden, self.rows, of=(x, ids))
+        self.rows = (Dim.TOKENS, self.context.outputs)
+        return self.new("rows of outputs", self.hidden, self.rows, of=(x, self.output_ids()))
+
+    def output_ids(self) -> Node:
+        """Indices of the tokens whose outputs are asked for."""
+        return self.input("output rows", (Dim.TOKENS, self.context.outputs), format=INT32)
 
     @property
     def encodes(self) -> bool:

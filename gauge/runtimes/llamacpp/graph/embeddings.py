@@ -9,6 +9,7 @@ from gauge.formats import FLOAT32
 from gauge.layers.embedding import Embeddings
 from gauge.model import Model
 from gauge.runtimes.llamacpp.graph.builder import INT32, INT64, Builder, Sized, Unwritten
+from gauge.runtimes.llamacpp.graph.per_layer_input import join_per_layer, per_layer_embeddings
 from gauge.runtimes.llamacpp.reserve import Node, view_of
 from gauge.tensor import Dim
 
@@ -24,6 +25,7 @@ def embed(graph: Builder) -> tuple[Node, Node | None]:
         raise Unwritten("embeddings")
     if graph.device:
         return _copied(graph, entry), None
+    own = per_layer_embeddings(graph) if graph.context.policy.narrow_first else None
     x = graph.expand(_looked_up(graph, "residual stream", "token ids"))
     also = _looked_up(graph, "tokens of a mixed batch", "token ids of a mixed batch") if graph.context.policy.mixed else None
     if also is not None:
@@ -33,6 +35,7 @@ def embed(graph: Builder) -> tuple[Node, Node | None]:
         graph.expand(graph.input("vectors given instead of tokens", _given(graph), graph.rows, format=FLOAT32))
     if also is not None:
         _mixed(graph, _padded(graph, also))
+    own = own or per_layer_embeddings(graph)
     pictures = x if deep_layers(graph.model) else None
     x = view_of(x) if pictures else x
     typed = any(t.role == "type_embedding" for t in entry.tables)
@@ -42,12 +45,14 @@ def embed(graph: Builder) -> tuple[Node, Node | None]:
         x = graph.over(position, x) if graph.encodes else graph.over(x, position)
     if entry.scaled:
         x = graph.over(x)
+    if own is not None:
+        join_per_layer(graph, own, x)
     return graph.norm(entry.norm, x), pictures
 
 
 def _copied(graph: Builder, entry: Embeddings) -> Node:
     """The host looks tokens up, a device gets the vectors."""
-    if len(entry.tables) > 1 or deep_layers(graph.model):
+    if len(entry.tables) > 1 or deep_layers(graph.model) or graph.model.decoder.extras:
         raise Unwritten("embeddings on a device")
     x = graph.expand(graph.input("embedded tokens", graph.hidden, graph.rows, format=FLOAT32))
     x = graph.over(x) if entry.scaled else x
