@@ -16,11 +16,12 @@ from gauge.errors import RequestError
 from gauge.estimation import Estimate, estimate
 from gauge.request import checked
 from gauge.runtimes import runtime
-from gauge.units import format_bytes
+from gauge.units import format_bytes, round_up
 
 MOST_BATCH = 65_536
 MOST_TOKENS = 2**24
 MOST_REMEDIES = 3
+BLOCKS = (256, 64, 16)  # tokens of a cache's blocks: llama.cpp; TensorRT-LLM; vLLM
 MOST_ESTIMATES = 12
 RETREAT = 4
 DEGREES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -163,16 +164,28 @@ def capacity(found: Estimate) -> dict[str, int]:
         return out
     plan = case.plan
     out["max_batch_size"] = largest(lambda n: _room(case, batch_size=n), MOST_BATCH, plan.batch_size, there)
-    longest = min(MOST_TOKENS, case.model.max_length)
-    if plan.tokens <= longest:
-        out["max_sequence_length"] = largest(lambda n: _room(case, **_tokens(n)), longest, plan.tokens, there)
-    else:
-        room = _room(case, **_tokens(longest))
-        out["max_sequence_length"] = largest(lambda n: _room(case, **_tokens(n)), longest, longest, room)
+    out["max_sequence_length"] = _longest(case, there)
     fewest = min_devices(case)
     if fewest is not None:
         out["min_devices"] = fewest
     return out
+
+
+def _longest(case: Case, there: int) -> int:
+    """The most tokens of a sequence; the whole of the last block where an engine's cache has blocks: a line seldom ends
+    on its edge, and all of a block needs the same.
+    """
+    most = min(MOST_TOKENS, case.model.max_length)
+    start = min(case.plan.tokens, most)
+
+    def room(tokens: int) -> int | None:
+        return there if tokens == case.plan.tokens else _room(case, **_tokens(tokens))
+
+    found = largest(room, most, start, room(start))
+    if case.plan.training or not 0 < found < most:
+        return found
+    edges = (min(round_up(found, block), most) for block in BLOCKS if found % block)
+    return next((edge for edge in edges if (left := room(edge)) is not None and left >= 0), found)
 
 
 def _tokens(count: int) -> dict[str, Any]:

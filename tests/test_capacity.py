@@ -190,3 +190,10 @@ def test_another_share_is_offered_where_the_share_is_what_is_short() -> None:
         assert found["verdict"] == "short" and other["text"].endswith("fits then") and words in other["cost"]
         assert (other["changes"]["gpu_memory_utilization"] > share) is (share < 0.92)
         assert room(**case, sequence_length=8192, **other["changes"]) >= 0
+
+
+def test_the_longest_context_does_not_depend_on_the_length_asked_for() -> None:
+    """llama.cpp's cache comes in 256 tokens: all of the last block counts."""
+    case = {"model": "meta-llama/Llama-3.1-8B", "runtime": "llama.cpp", "quantization": "Q8_0", "device": "rtx-3090"}
+    (most,) = {asked(**case, sequence_length=n)["capacity"]["max_sequence_length"] for n in (1000, 4096, 49_662, 49_664)}
+    assert most % 256 == 0 and room(**case, sequence_length=most) >= 0 > room(**case, sequence_length=most + 1)
