@@ -5,6 +5,8 @@
 // offline.addEventListener('update', ...);  // a new version is stored and waits: offer "reload" and call offline.update()
 // offline.start();                           // after the engine's 'ready'
 
+import {assets} from './assets.js';
+
 export class Offline extends EventTarget {
   #registration = null;
 
@@ -18,7 +20,8 @@ export class Offline extends EventTarget {
     }
     this.#follow(this.#registration);
     const {active} = await navigator.serviceWorker.ready;
-    if (groups.length) await settled(active, {type: 'keep', groups});
+    for (const name of await caches.keys()) await caches.open(name); // in a private session WebKit drops what no page has opened
+    await settled(active, {type: 'keep', build: assets.build, groups: ['core', ...groups]}); // a browser may have dropped what was stored
     this.dispatchEvent(new Event('ready'));
     return true;
   }

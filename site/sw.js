@@ -18,8 +18,9 @@ self.addEventListener('activate', (event) => event.waitUntil(activate()));
 self.addEventListener('message', (event) => {
   if (event.data?.type === 'switch') self.skipWaiting();
   if (event.data?.type === 'keep') {
-    const groups = event.data.groups.filter((name) => Object.hasOwn(GROUPS, name));
-    event.waitUntil(Promise.all(groups.map(fill)).then(() => event.ports[0]?.postMessage('kept')));
+    const same = event.data.build === BUILD; // another version's files are not this one's
+    const groups = event.data.groups.filter((name) => same && Object.hasOwn(GROUPS, name));
+    event.waitUntil(Promise.all(groups.map(fill)).finally(() => event.ports[0]?.postMessage('kept')));
   }
 });
 self.addEventListener('fetch', (event) => {

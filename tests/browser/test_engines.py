@@ -24,7 +24,11 @@ STATE = "() => document.querySelector('#answer')?.dataset.state ?? ''"
 ALLOCATED = "() => Number(document.querySelector('#answer').dataset.allocated)"
 TYPE = """() => { const field = document.querySelector('[name="batch_size"]');
   field.value = '7'; field.dispatchEvent(new Event('input', {bubbles: true})); }"""
-STORED = "async () => { await navigator.serviceWorker.ready; return true; }"
+STORED = """async () => {
+  const address = document.querySelector('script[type=module]').src;
+  const {Offline} = await import(address.replace(/[^/]*$/, 'offline.js'));
+  return new Offline().start();
+}"""
 
 
 class Browser:
@@ -128,7 +132,7 @@ def test_boot_estimate_embed_offline(name: str, request: pytest.FixtureRequest, 
 
     browser.go(lent_site.url + "?once-more")
     browser.wait(STATE, "live")
-    browser.run(STORED)
+    assert browser.run(STORED) is True
     lent_site.stop()
     browser.go(lent_site.url + "?without-network")
     browser.wait(STATE, "live")
