@@ -90,12 +90,8 @@ def test_a_shared_snippet_waits_for_a_click(page: Page, site: Site) -> None:
 def test_works_with_the_server_killed(open_context, own_site: Site) -> None:
     page = ready(open_context(own_site.url).new_page(), own_site.url + "playground.html")
     stored = """async () => {
-      const {active} = await navigator.serviceWorker.ready;
-      return new Promise((resolve) => {
-        const channel = new MessageChannel();
-        channel.port1.onmessage = () => resolve(true);
-        active.postMessage({type: 'keep', groups: ['playground']}, [channel.port2]);
-      });
+      const {Offline} = await import('./offline.js');
+      return new Offline().start(['playground']);
     }"""
     assert page.evaluate(stored)
     own_site.stop()
