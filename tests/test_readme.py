@@ -34,7 +34,7 @@ ACCURACY = (  # (what, how it was measured, suite, figure)
     ("weights", "PyTorch's own classes", "pytorch-exact", "gpu.weights"),
     ("optimizer states", "PyTorch's own classes", "pytorch-exact", "gpu.optimizer_states"),
     ("peak of a training step", "PyTorch's allocator", "pytorch-exact", "gpu.allocated"),
-    ("size of a GGUF file", "published files", "gguf-size", "all.weights"),
+    ("size of a GGUF file", "llama.cpp's own quantizer", "gguf-size", "all.weights"),
     ("llama.cpp: cache", "its start-up logs", "llama.cpp", "gpu.kv_cache"),
     ("llama.cpp: compute buffers", "its start-up logs", "llama.cpp", "gpu.workspace"),
     ("vLLM: tokens of its cache", "its start-up logs", "vllm", "capacity.kv_pool_tokens"),
