@@ -158,7 +158,12 @@ class Plan:
         choices=_plain(*DTYPES),
     )
     quantization: str = knob(
-        "none", "choice", "Quantization", "How the weights are stored.", "precision", choices="quantizations"
+        "none",
+        "choice",
+        "Quantization",
+        "How the weights are stored; left out, as the checkpoint's own config says.",
+        "precision",
+        choices="quantizations",
     )
     sparsity: str = knob(
         "none", "text", "Sparsity", "Pruned weights: 2:4, or the fraction removed.", "precision", placeholder="none, 2:4 or 0.5"

@@ -17,6 +17,7 @@ from gauge.errors import RequestError, RequestErrors, word
 from gauge.fields import SCHEMA, nearest, read_field, read_json, schema
 from gauge.hardware import Cluster
 from gauge.layers.attention import Attention
+from gauge.layers.experts import Experts
 from gauge.memory.adapters import check_rank, targets_of
 from gauge.model import Model
 from gauge.plan import DEFAULTS, KNOBS, Plan
@@ -29,6 +30,7 @@ __all__ = ["SCHEMA", "RequestErrors", "checked", "parse", "schema"]
 
 DEFAULT_TOKENS = 4096
 DEGREES = ("tensor_parallel", "pipeline_parallel", "data_parallel", "context_parallel")
+NATIVE = "MXFP4_MOE"  # the file of a checkpoint whose experts are MXFP4 as released
 GGUF_RUNTIMES = ("llama.cpp", "textbook")
 INSTEAD = ("config", "parameters")  # what describes a model without its name
 IGNORED = frozenset({"id", "v", "schema"})
@@ -231,9 +233,15 @@ def _filled(plan: Plan, model: Model) -> Plan:
 
 
 def _quantized(plan: Plan, model: Model) -> tuple[Plan, Model]:
-    """The plan under the config's own quantization, where the user chose none; training and GGUF files start without."""
+    """The plan under the config's own quantization, where the user chose none; training starts without.
+
+    GGUF files are converted to 16 bits, except from checkpoints whose experts stay as they are.
+    """
     scheme, note = quantization_config.understood(model.config)
-    if plan.training or "quantization" not in runtime(plan.runtime, plan.task).uses or plan.runtime == "llama.cpp":
+    if plan.training or "quantization" not in runtime(plan.runtime, plan.task).uses:
         return plan, model
+    if plan.runtime == "llama.cpp":
+        native = quantization_config.experts_kept(model.config) and not plan.gguf_types and model.first(Experts) is not None
+        return plan.edited(quantization=NATIVE) if native else plan, model
     model = model.edited(notes=(*model.notes, note)) if note else model
     return plan.edited(quantization=scheme) if scheme else plan, model

@@ -241,12 +241,13 @@ def _grouped(layers: Iterable[object], split_latent: bool) -> bool:
     return False
 
 
-def stored_types(tensors: Iterable[Stored], file_type: str, traits: Traits) -> Iterator[tuple[Stored, Format]]:
-    """Each tensor of a file with its type."""
+def stored_types(tensors: Iterable[Stored], file_type: str, traits: Traits, experts: str = "") -> Iterator[tuple[Stored, Format]]:
+    """Each tensor of a file with its type. `experts`: the type in which stacked experts stay, whatever the file type."""
     listed = list(tensors)
     rule = _Rule(file_type, traits, listed)
     for one in listed:
-        yield one, FORMATS["F32"] if one.floating else FORMATS[rule.type_of(one)]
+        chosen = "F32" if one.floating else rule.type_of(one)
+        yield one, FORMATS[experts if experts and one.stacked and not one.floating else chosen]
 
 
 @dataclass

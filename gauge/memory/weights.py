@@ -15,7 +15,7 @@ from gauge.tensor import Mesh, Rules, Tensor, shard
 Store = Callable[[Tensor], Iterable[Tensor]]
 Splits = Rules | Callable[[Tensor], Rules]
 Shape = Callable[[Tensor], Tensor]
-WHY = "Every weight is resident: each token passes through all of them."
+WHY = "Every weight is resident, whether a token passes through it or not."
 
 WHY_BUFFERS = "Held beside the weights: means and variances of batch norms, masks, tables of positions."
 

@@ -154,3 +154,34 @@ def test_a_header_that_is_not_of_the_model_is_remarked() -> None:
 def test_no_awq_files() -> None:
     found = answer_to({"model": "gpt2", "runtime": "llama.cpp", "quantization": "awq-int4-g128"}, deep=False)
     assert found["errors"][0]["field"] == "quantization" and "Q4_K_M" in found["errors"][0]["remedy"]
+
+
+GPT_OSS_HEADER = 13_008_224  # the published MXFP4 file of 12,109,566,560 bytes less its tensors, 12,096,558,336
+
+
+def test_experts_of_gpt_oss_stay_as_they_were_released() -> None:
+    """Published Q4_K_M of the 20B: 11,624,759,488 bytes. Keys and paddings of a header differ by some bytes."""
+    assert file_bytes("openai/gpt-oss-20b", "Q4_K_M") == pytest.approx(11_624_759_488 - GPT_OSS_HEADER, abs=4096)
+    assert file_bytes("openai/gpt-oss-20b", "MXFP4_MOE") == 12_096_558_336
+
+
+def test_gpt_oss_without_a_file_type_is_the_released_file() -> None:
+    asked = {"model": "openai/gpt-oss-20b", "runtime": "llama.cpp", "devices": 0}
+    found = estimate(**asked)
+    assert found.case.plan.quantization == "MXFP4_MOE"
+    assert sum(i.bytes for i in found.main.items if i.kind == "weights") == 12_096_558_336
+    assert any("No file type was chosen" in w for w in found.warnings)
+    assert not any("No file type" in w for w in estimate(**asked, quantization="Q8_0").warnings)
+
+
+def test_experts_of_16_bits_follow_the_file_type() -> None:
+    from gauge.catalog import load_model
+
+    config = {k: v for k, v in load_model("openai/gpt-oss-20b")["config"].items() if k != "quantization_config"}
+    assert file_bytes("gpt-oss", "Q4_K_S", config=config) == 14_641_234_176
+    assert estimate(model="gpt-oss", config=config, runtime="llama.cpp").case.plan.quantization == "none"
+
+
+def test_why_a_weight_is_held_is_true_of_routed_experts() -> None:
+    found = estimate(model="qwen3-30b-a3b", runtime="vllm").main.items
+    assert any("whether a token passes through it or not" in i.why for i in found)

@@ -22,6 +22,7 @@ from gauge.memory.overhead import context as context_of_driver
 from gauge.model import Model
 from gauge.quantization import GGUF_FILE_TYPES
 from gauge.readers.gguf_places import SIGN, unpacked
+from gauge.readers.quantization_config import experts_kept
 from gauge.runtimes.llamacpp.cache import Formats, cache_items
 from gauge.runtimes.llamacpp.compute import RESIDUAL, Graph, device_inputs, output_buffer
 from gauge.runtimes.llamacpp.context import UBATCH, Context, context_of
@@ -44,6 +45,7 @@ CACHE_TYPES = ("float32", "float16", "bfloat16", "q8_0", "q5_1", "q5_0", "q4_1",
 MOST_DEVICES = 16  # llama_max_devices, src/llama.cpp
 NEARLY = 0.01  # of a file's numbers may be in tensors that are not always there
 MOST_SEQUENCES = 256  # llama_max_parallel_sequences, src/llama.cpp
+KEPT = "The checkpoint's experts are MXFP4, and files of every type keep them so."
 NOT_TEXT = frozenset({"whisper", "clip", "siglip"})
 UNKNOWN_TO_IT = frozenset({"opt", "gpt_neo", "openai-gpt", "deberta-v2", "mpnet", "rwkv"})
 WHY_COMPUTE = "One scratch buffer for the worst graph of one micro-batch; it is fullest at: {}."
@@ -267,6 +269,10 @@ def _remarks(case: Case) -> Iterator[str]:
         yield f"llama.cpp does not read {case.model.family} models; this is what one of their shapes would take."
     if file_type_of(plan).startswith("IQ") and not plan.gguf_types:
         yield "Types are those chosen without an importance matrix; files made with one differ by a few tensors."
+    if experts_kept(case.model.config) and not plan.gguf_types and case.model.first(Experts) is not None:
+        yield (
+            KEPT if "quantization" in case.given else f"{KEPT} No file type was chosen: the released one is {file_type_of(plan)}."
+        )
     experts = {layer.experts for b in case.model.decoder.blocks for layer in b.layers if isinstance(layer, Experts)}
     if 8 in experts and file_type_of(plan) not in ("Q8_0", "Q6_K", "F16", "BF16", "F32") and not plan.gguf_types:
         yield (

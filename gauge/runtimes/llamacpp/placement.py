@@ -21,6 +21,7 @@ from gauge.memory.roles import component_of, label_of
 from gauge.model import Model
 from gauge.plan import Plan
 from gauge.readers.gguf_places import unpacked
+from gauge.readers.quantization_config import experts_kept
 from gauge.runtimes.llamacpp.policies import policy_of
 from gauge.tensor import Dim, Extent, Tensor, tensor
 
@@ -134,7 +135,7 @@ def file_weights(model: Model, plan: Plan) -> tuple[Weight, ...]:
     policy = policy_of(plan.runtime_version)
     tensors = file_tensors(model, policy.latent)
     traits = traits_of(model, policy.rewritten, policy.latent, policy.predicting)
-    return tuple(Weight(s, f) for s, f in stored_types(tensors, file_type_of(plan), traits))
+    return tuple(Weight(s, f) for s, f in stored_types(tensors, file_type_of(plan), traits, experts_kept(model.config)))
 
 
 # ------------------------------------------------------------------------------------------------ items
