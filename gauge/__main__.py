@@ -168,10 +168,13 @@ def _contents(key: str, path: str) -> Json:
             print(f"{path}: {told}\n", file=sys.stderr)
             return changes
         with open(path, encoding="utf-8") as file:
-            return {key: file.read(LONGEST_CONFIG + 1)}
+            text = file.read(LONGEST_CONFIG + 1)
     except (OSError, ValueError) as why:
         reason = getattr(why, "strerror", None) or "it is no UTF-8 text"
         raise RequestError(key, f"{shown(path)} cannot be read: {reason}", "give the path of a file after @") from None
+    if not text.strip():
+        raise RequestError(key, f"{shown(path)} is empty", "give the path of a file with something in it after @")
+    return {key: text}
 
 
 def _two_forms(words: list[str]) -> str:

@@ -157,6 +157,13 @@ def test_a_config_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert done.returncode == 2 and done.stderr.startswith("config: ") and "cannot be read" in done.stderr
 
 
+def test_an_empty_config_file_is_no_answer_about_another_model(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(" \n")
+    done = run(f"config=@{file}")
+    assert done.returncode == 2 and "is empty; give the path" in done.stderr and not done.stdout
+
+
 def test_a_pipe_gets_utf_8_whatever_the_console_has() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     command = [sys.executable, "-m", "gauge", "model=gpt2", "--why"]
