@@ -10,14 +10,13 @@ convolution library takes for itself while it runs is left out: on a GPU that is
 
 from __future__ import annotations
 
-import gc
 from random import Random
 from typing import Any
 
 import pytest
 
 from gauge.readers import huggingface
-from tests.oracle.test_step import worst_moment
+from tests.oracle.test_step import peak_of, worst_moment
 
 pytestmark = pytest.mark.oracle
 
@@ -93,21 +92,10 @@ def peak_of_pytorch(config: dict[str, Any]) -> int:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    step()
-    gc.collect()
-    held = [*model.parameters(), *model.buffers(), pixels, labels]
-    held += [v for state in optimizer.state.values() for v in state.values() if torch.is_tensor(v)]
-    resident = sum(t.numel() * t.element_size() for t in held)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        step()
-    size = most = 0
-    for change in changes(torch, profile):
-        size += change
-        most = max(most, size)
-    return resident + most
+    return peak_of(model, optimizer, (pixels, labels), step, without_convolutions)
 
 
-def changes(torch: Any, profile: Any) -> list[int]:
+def without_convolutions(torch: Any, profile: Any) -> list[int]:
     """Bytes given out (and, negative, given back) in the order of time, without those that convolutions take directly."""
     found: list[tuple[int, int, int, bool]] = []
     left = [(event, "") for event in profile.profiler.kineto_results.experimental_event_tree()]

@@ -12,6 +12,8 @@ that we leave out.
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from gauge.api import answer_to
 
 pytestmark = pytest.mark.oracle
 
+Changes = Callable[[Any, Any], list[int]]  # torch and a finished profile -> bytes given out and back, in order
 BATCH, TOKENS = 4, 128
 SMALL = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 352, "vocab_size": 1009}
 GROUPED = {"num_key_value_heads": 2, "tie_word_embeddings": False}
@@ -158,18 +161,7 @@ def peak_of_pytorch(config: dict[str, Any], plan: dict[str, Any]) -> int:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    step()
-    gc.collect()
-    held = [*model.parameters(), *model.buffers(), ids]
-    held += [v for state in optimizer.state.values() for v in state.values() if torch.is_tensor(v)]
-    resident = sum(t.numel() * t.element_size() for t in held)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        step()
-    size = most = 0
-    for change in changes(torch, profile):
-        size += change
-        most = max(most, size)
-    return resident + most
+    return peak_of(model, optimizer, (ids,), step)
 
 
 def changes(torch: Any, profile: Any) -> list[int]:
@@ -182,6 +174,19 @@ def changes(torch: Any, profile: Any) -> list[int]:
         if event.tag == torch._C._profiler._EventType.Allocation:
             found.append((event.start_time_ns, event.extra_fields.alloc_size))
     return [size for _, size in sorted(found, key=lambda pair: pair[0])]
+
+
+def peak_of(model: Any, optimizer: Any, inputs: tuple[Any, ...], step: Callable[[], None], read: Changes = changes) -> int:
+    """Bytes at the worst of a second `step`: weights, states and inputs, and what `read` makes of the allocator's events."""
+    torch = pytest.importorskip("torch")
+    step()
+    gc.collect()
+    held = [*model.parameters(), *model.buffers(), *inputs]
+    held += [v for state in optimizer.state.values() for v in state.values() if torch.is_tensor(v)]
+    resident = sum(t.numel() * t.element_size() for t in held)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        step()
+    return resident + max(accumulate(read(torch, profile), initial=0))
 
 
 def peak_of_gauge(config: dict[str, Any], plan: dict[str, Any]) -> int:

@@ -5,6 +5,8 @@ Source: transformers 5.23 models/modernbert/modeling_modernbert.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gauge.layers.attention import Attention
 from gauge.layers.block import Block, Residual
 from gauge.layers.embedding import Embedding, Embeddings
@@ -21,19 +23,9 @@ from gauge.tensor import Dim
 
 def read(config: Config) -> Model:
     """An encoder from its config; the head follows `architectures`."""
-    hidden, vocab, layers = config.integer("hidden_size"), config.integer("vocab_size"), config.layers()
-    every = config.integer("global_attn_every_n_layers", default=3)
-    kinds = layer_types(config, layers, lambda i: "sliding_attention" if i % every else "full_attention")
-
-    def make(kind: tuple[str, bool]) -> Block:
-        first = None if kind[1] else _norm(config, "attn_norm", hidden)
-        mixer = _attention(config, hidden, kind[0] == "sliding_attention")
-        return Block((Residual(mixer, pre=first), Residual(mlp(config, hidden), pre=_norm(config, "mlp_norm", hidden))))
-
-    table = Embedding("tok_embeddings", vocab, hidden)
-    entry = Embeddings((table,), _norm(config, "embeddings.norm", hidden), config.number("embedding_dropout", default=0.0))
-    chain = blocks([(kind, i == 0) for i, kind in enumerate(kinds)], make)
-    part = Part("encoder", chain, entry, _norm(config, "final_norm", hidden))
+    hidden, vocab = config.integer("hidden_size"), config.integer("vocab_size")
+    entry, chain = body(config, hidden, vocab, _attention)
+    part = Part("encoder", chain, entry, norm(config, "final_norm", hidden))
     kind = kind_of(config, "ModernBertForMaskedLM")
     return Model(
         id="",
@@ -44,6 +36,23 @@ def read(config: Config) -> Model:
         hidden=hidden,
         vocab=vocab,
     )
+
+
+def body(
+    config: Config, hidden: int, vocab: int, attention: Callable[[Config, int, bool], Attention]
+) -> tuple[Embeddings, tuple[Block, ...]]:
+    """The normed embeddings and the chain of blocks. `attention(config, hidden, slides)` makes a mixer."""
+    every, layers = config.integer("global_attn_every_n_layers", default=3), config.layers()
+    kinds = layer_types(config, layers, lambda i: "sliding_attention" if i % every else "full_attention")
+
+    def make(kind: tuple[str, bool]) -> Block:
+        first = None if kind[1] else norm(config, "attn_norm", hidden)
+        mixer = attention(config, hidden, kind[0] == "sliding_attention")
+        return Block((Residual(mixer, pre=first), Residual(mlp(config, hidden), pre=norm(config, "mlp_norm", hidden))))
+
+    table, dropout = Embedding("tok_embeddings", vocab, hidden), config.number("embedding_dropout", default=0.0)
+    entry = Embeddings((table,), norm(config, "embeddings.norm", hidden), dropout)
+    return entry, blocks([(kind, i == 0) for i, kind in enumerate(kinds)], make)
 
 
 def _attention(config: Config, hidden: int, slides: bool) -> Attention:
@@ -85,7 +94,7 @@ def _head(config: Config, kind: str, hidden: int, vocab: int) -> Head | None:
         return None
     square = ((Dim.HIDDEN, hidden),)
     dense = Linear("head.dense", "head_transform", square, square, config.flag("classifier_bias"), False)
-    transform = (dense, config.text("classifier_activation", default="gelu"), _norm(config, "head.norm", hidden))
+    transform = (dense, config.text("classifier_activation", default="gelu"), norm(config, "head.norm", hidden))
     if kind.endswith(LABELLED):
         return Head(
             hidden=hidden,
@@ -102,5 +111,5 @@ def _head(config: Config, kind: str, hidden: int, vocab: int) -> Head | None:
     return Head(hidden=hidden, outputs=vocab, tied=tied, bias=bias, upcast=False, transform=transform, name="decoder")
 
 
-def _norm(config: Config, name: str, hidden: int) -> Norm:
+def norm(config: Config, name: str, hidden: int) -> Norm:
     return Norm(name, hidden, "layer", bias=config.flag("norm_bias"))

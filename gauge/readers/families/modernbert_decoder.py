@@ -6,38 +6,22 @@ Source: transformers 5.23 models/modernbert_decoder/modeling_modernbert_decoder.
 from __future__ import annotations
 
 from gauge.layers.attention import Attention
-from gauge.layers.block import Block, Residual
-from gauge.layers.embedding import Embedding, Embeddings
 from gauge.layers.head import Head
 from gauge.layers.linear import Linear
-from gauge.layers.norm import Norm
 from gauge.model import Model
 from gauge.readers.config import Config
 from gauge.readers.families import modernbert
 from gauge.readers.families.legacy import decoder
 from gauge.readers.heads import LABELLED, is_bare, kind_of, labels
-from gauge.readers.patterns import blocks, layer_types
 from gauge.tensor import Dim
 
 
 def read(config: Config) -> Model:
     """A decoder from its config."""
-    hidden, vocab, layers = config.integer("hidden_size"), config.integer("vocab_size"), config.layers()
-    every = config.integer("global_attn_every_n_layers", default=3)
-    kinds = layer_types(config, layers, lambda i: "sliding_attention" if i % every else "full_attention")
-
-    def make(kind: tuple[str, bool]) -> Block:
-        first = None if kind[1] else _norm(config, "attn_norm", hidden)
-        mixer = _attention(config, hidden, kind[0] == "sliding_attention")
-        return Block(
-            (Residual(mixer, pre=first), Residual(modernbert.mlp(config, hidden), pre=_norm(config, "mlp_norm", hidden)))
-        )
-
-    chain = blocks([(kind, i == 0) for i, kind in enumerate(kinds)], make)
-    table, dropout = Embedding("tok_embeddings", vocab, hidden), config.number("embedding_dropout", default=0.0)
-    entry = Embeddings((table,), _norm(config, "embeddings.norm", hidden), dropout)
+    hidden, vocab = config.integer("hidden_size"), config.integer("vocab_size")
+    entry, chain = modernbert.body(config, hidden, vocab, _attention)
     length = config.integer("max_position_embeddings", default=8192)
-    model = decoder(config, hidden, chain, entry, _norm(config, "final_norm", hidden), length)
+    model = decoder(config, hidden, chain, entry, modernbert.norm(config, "final_norm", hidden), length)
     return model.edited(head=_head(config, hidden, vocab))
 
 
@@ -65,14 +49,10 @@ def _head(config: Config, hidden: int, vocab: int) -> Head | None:
         return None
     square, kind = ((Dim.HIDDEN, hidden),), kind_of(config)
     dense = Linear("lm_head.dense", "head_transform", square, square, config.flag("classifier_bias"), False)
-    first = (dense, config.text("classifier_activation", default="gelu"), _norm(config, "lm_head.norm", hidden))
+    first = (dense, config.text("classifier_activation", default="gelu"), modernbert.norm(config, "lm_head.norm", hidden))
     if kind.endswith(LABELLED):
         bias = config.flag("classifier_bias")
         over = Dim.LABELS
         return Head(hidden=hidden, outputs=labels(config), bias=bias, upcast=False, transform=first, over=over, name="classifier")
     tied, bias = config.flag("tie_word_embeddings", default=True), config.flag("decoder_bias", default=True)
     return Head(hidden=hidden, outputs=vocab, tied=tied, bias=bias, transform=first, name="decoder")
-
-
-def _norm(config: Config, name: str, hidden: int) -> Norm:
-    return Norm(name, hidden, "layer", bias=config.flag("norm_bias"))
