@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from itertools import count
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 from gauge import catalog
 from gauge.api import answer_to
@@ -22,7 +24,7 @@ from gauge.request import parse
 
 ROUNDS = 15
 TURNS = 100_000
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "model_type": "llama",
     "hidden_size": 8192,
     "num_hidden_layers": 100,
@@ -32,6 +34,14 @@ CONFIG = {
     "vocab_size": 128_256,
     "max_position_embeddings": 131_072,
 }
+
+
+another = count(CONFIG["vocab_size"]).__next__
+
+
+def unseen() -> dict[str, object]:
+    """The model with a vocabulary that no question had: nothing of it is remembered."""
+    return CONFIG | {"vocab_size": another()}
 
 
 def baseline() -> int:
@@ -75,12 +85,12 @@ def parse_everything() -> object:
 
 def rows() -> Iterable[tuple[str, Callable[[], object]]]:
     serving, training = parse({"config": CONFIG}), parse({"config": CONFIG, "task": "training"})
-    yield "100-layer model read from its config", lambda: huggingface.read(CONFIG)
-    yield "read and estimated, inference", lambda: estimate(parse({"config": CONFIG}))
-    yield "read and estimated, training step", lambda: estimate(parse({"config": CONFIG, "task": "training"}))
+    yield "100-layer model read from its config", lambda: huggingface.read(unseen())
+    yield "read and estimated, inference", lambda: estimate(parse({"config": unseen()}))
+    yield "read and estimated, training step", lambda: estimate(parse({"config": unseen(), "task": "training"}))
     yield "estimated only, inference", lambda: estimate(serving)
     yield "estimated only, training step", lambda: estimate(training)
-    yield "answered as JSON without inverse questions", lambda: answer_to({"config": CONFIG}, deep=False)
+    yield "answered as JSON without inverse questions", lambda: answer_to({"config": unseen()}, deep=False)
     yield "catalogue: one entry, from text", fresh_entry
     yield "catalogue: list for the search box, from text", fresh_index
     yield "catalogue: every line parsed (before)", parse_everything
